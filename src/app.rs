@@ -1,0 +1,138 @@
+//! The service as a whole: built from its settings, run until it is told to end.
+//!
+//! It deliberately holds no rule of its own; it connects the rooms.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::config::Serve;
+use crate::domain::job::Status;
+use crate::http::{AppState, router, server};
+use crate::kitchen::{Kitchen, KitchenConfig};
+use crate::lab::comparisons::Comparisons;
+use crate::model::Demand;
+use crate::model::staff::StaffConfig;
+use crate::store::{Bounds, Memory};
+
+/// Time between two looks at what has been kept long enough.
+const SWEEP: Duration = Duration::from_secs(10);
+/// How long connections get after the orders have ended: streams and answers in hand.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// A service that is bound and not yet serving.
+pub struct App {
+    listener: TcpListener,
+    state: AppState,
+    closing: watch::Sender<bool>,
+    grace: Duration,
+}
+
+/// A random number, drawn once per start.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that draws at random")]
+pub fn random() -> u64 {
+    Uuid::new_v4().as_u64_pair().0 ^ Uuid::new_v4().as_u64_pair().1
+}
+
+/// A kitchen over memory, and its comparisons, on the current runtime.
+#[must_use]
+pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparisons>) {
+    let bounds = Bounds {
+        active_orders: serve.max_active_orders as usize,
+        ended_orders: serve.max_ended_orders as usize,
+        retention_us: i64::from(serve.retention_s) * 1_000_000,
+        ..Bounds::default()
+    };
+    let config = KitchenConfig {
+        staff,
+        allow_faults: serve.allow_faults,
+        budget: Demand { threads: serve.max_threads, children: serve.max_children },
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let kitchen = Kitchen::new(config, Arc::new(Memory::new(bounds)), runtime.clone(), random());
+    let comparisons = Comparisons::new(kitchen.clone(), runtime);
+    (kitchen, comparisons)
+}
+
+impl App {
+    /// Binds and connects everything; nothing is answered yet.
+    pub async fn build(serve: &Serve, staff: StaffConfig) -> std::io::Result<Self> {
+        raise_descriptor_limit();
+        let listener = TcpListener::bind(serve.bind).await?;
+        let (kitchen, comparisons) = kitchen(serve, staff);
+        let (closing, watch) = watch::channel(false);
+        let state = AppState { kitchen, comparisons, closing: watch };
+        Ok(Self { listener, state, closing, grace: serve.grace() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The kitchen.
+    #[must_use]
+    pub fn kitchen(&self) -> &Arc<Kitchen> {
+        &self.state.kitchen
+    }
+
+    /// Serves until `ending` resolves, then drains. Answers how many accepted orders were not brought to their end.
+    pub async fn run(self, ending: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> u64 {
+        let kitchen = self.state.kitchen.clone();
+        let router = router::build(self.state.clone());
+        let sweeper = tokio::spawn(sweep(kitchen.clone()));
+        let serving = tokio::spawn(server::serve(self.listener, router, self.state.closing.clone(), LAST_ANSWERS));
+        ending.await;
+        kitchen.drain();
+        tracing::info!(running = kitchen.running(), "closing");
+        let done = async {
+            while kitchen.running() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(self.grace, done) => {}
+            () = hurry => {}
+        }
+        let counts = kitchen.store.counts();
+        let lost = counts.by_status[Status::Queued as usize] + counts.by_status[Status::Running as usize];
+        kitchen.abandon();
+        // Receivers live in every connection; a send cannot fail while one does, and need not succeed when none does.
+        let _ = self.closing.send(true);
+        let _ = serving.await;
+        sweeper.abort();
+        lost
+    }
+}
+
+async fn sweep(kitchen: Arc<Kitchen>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        kitchen.store.sweep(clock::wall_us());
+    }
+}
+
+/// A thousand kitchens take three thousand descriptors; the usual soft limit is 1,024.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Resolves at the first SIGTERM or SIGINT from now on.
+pub async fn asked_to_end() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

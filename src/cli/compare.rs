@@ -1,0 +1,128 @@
+//! `pasta-fasta compare`: which model, and how many? Five lines on stdout, what they rest on on stderr.
+//!
+//! It deliberately uses the same comparison as the API.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
+use crate::app;
+use crate::config::{Cli, Compare};
+use crate::domain::ask::OrderAsk;
+use crate::domain::resolve::Violation;
+use crate::http::comparisons::{ComparisonAsk, LineUpAsk, plan, view};
+use crate::lab::comparisons::{Comparison, Comparisons};
+use crate::lab::entry::Entry;
+use crate::model::staff::StaffConfig;
+
+/// Compares.
+pub fn run(compare: &Compare) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
+        err("error: cannot start the runtime");
+        return ExitCode::from(EXIT_FAILURE);
+    };
+    let code = runtime.block_on(run_on(compare));
+    runtime.shutdown_background();
+    code
+}
+
+async fn run_on(compare: &Compare) -> ExitCode {
+    let serve = <Cli as clap::Parser>::parse_from(["pasta-fasta"]).serve;
+    let (_kitchen, comparisons) = app::kitchen(&serve, StaffConfig::of_this_process());
+    let ask = ComparisonAsk {
+        work: OrderAsk {
+            io_ms: (compare.io_ms > 0).then_some(compare.io_ms),
+            cpu_ms: (compare.cpu_ms > 0).then_some(compare.cpu_ms),
+            dishes: Some(compare.dishes),
+            ..OrderAsk::default()
+        },
+        line_up: Some(LineUpAsk::Named(compare.line_up.clone())),
+        repeats: Some(compare.repeats),
+        objective: Some(compare.objective.clone()),
+        budget_ms: compare.budget_ms,
+    };
+    if ask.work.io_ms.is_none() && ask.work.cpu_ms.is_none() {
+        err("error: say what a dish needs: --io-ms, --cpu-ms, or both");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let refused = |bad: Vec<Violation>| {
+        bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
+        ExitCode::from(EXIT_USAGE)
+    };
+    let submitted = match plan(ask) {
+        Ok(plan) => comparisons.submit(plan),
+        Err(bad) => return refused(bad),
+    };
+    let id = match submitted {
+        Ok(Ok(state)) => state.id,
+        Ok(Err(full)) => return refused(vec![Violation::new("", full.to_string())]),
+        Err(bad) => return refused(bad),
+    };
+    let Some(state) = wait(&comparisons, id, !compare.json).await else { return ExitCode::from(EXIT_FAILURE) };
+    if compare.json {
+        out(&format!("{}\n", serde_json::to_string_pretty(&view(&state)).unwrap_or_default()));
+    } else {
+        tell(&state);
+    }
+    if state.error.is_none() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
+}
+
+async fn wait(comparisons: &Comparisons, id: crate::domain::id::OrderId, tell: bool) -> Option<Comparison> {
+    loop {
+        let state = comparisons.get(id)?;
+        if state.status.is_done() {
+            return Some(state);
+        }
+        if tell {
+            use std::io::Write;
+            let _ = write!(std::io::stderr(), "\rrun {} of {} ...", state.progress.0, state.progress.1);
+        }
+        comparisons.wait(id, Duration::from_millis(200)).await;
+    }
+}
+
+fn tell(state: &Comparison) {
+    err("\r                         ");
+    if let Some(error) = &state.error {
+        return err(&format!("error: {error}"));
+    }
+    let width = state.entries.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
+    for (entry, rank) in state.entries.iter().zip(1..) {
+        out(&line(entry, rank, width, state));
+    }
+    let cores = state.effective_cores.unwrap_or_default();
+    let (all, measured) = state.dishes;
+    err(&format!("{measured} of {all} dishes cooked, {} runs each, {cores:.2} effective cores", state.plan.repeats));
+    if let Some(verdict) = &state.verdict {
+        err(&verdict.text);
+    }
+}
+
+fn line(entry: &Entry, rank: usize, width: usize, state: &Comparison) -> String {
+    let median = |of: fn(&crate::lab::entry::Figures) -> f64| entry.spread(of).map_or(f64::NAN, |s| s.median);
+    if let Some(error) = &entry.failed {
+        return format!("{rank}. {:<width$}  could not be measured: {error}\n", entry.name);
+    }
+    let objective = state.plan.objective;
+    let best = state.entries.first().and_then(|e| e.spread(|f| objective.of(f))).map_or(f64::NAN, |s| s.median);
+    let own = entry.spread(|f| objective.of(f)).map_or(f64::NAN, |s| s.median);
+    let ties = state.verdict.as_ref().is_some_and(|v| !v.significant);
+    let place = match rank {
+        1 => "best".to_owned(),
+        2 if ties => "no significant difference to 1".to_owned(),
+        _ => format!("{:.2} x", own / best),
+    };
+    format!(
+        "{rank}. {:<width$}  {:>8}  dish mean {:>8}  p95 {:>8}  cpu {:>8}  {:>6.1} MiB  {place}\n",
+        entry.name,
+        span(median(|f| f.makespan_ms)),
+        span(median(|f| f.mean_dish_ms)),
+        span(median(|f| f.p95_dish_ms)),
+        span(median(|f| f.cpu_ms)),
+        median(|f| f.peak_memory_bytes) / f64::from(1 << 20),
+    )
+}
+
+fn span(ms: f64) -> String {
+    if ms < 1_000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1e3) }
+}

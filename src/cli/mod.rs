@@ -1,0 +1,56 @@
+//! What the binary does: serve, cook, compare, and the small helpers.
+//!
+//! It deliberately contains no rule: every command calls the same rooms as the API does.
+
+mod compare;
+mod cook;
+mod healthcheck;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::config::{Cli, Command};
+use crate::http::router;
+
+/// Bad settings or a bad order.
+pub const EXIT_USAGE: u8 = 2;
+/// Something was lost, failed, or is not well.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Cook(cook)) => cook::run(*cook),
+        Some(Command::Compare(compare)) => compare::run(&compare),
+        Some(Command::Openapi) => {
+            out(&router::contract_yaml());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pasta-fasta", &mut text);
+            out(&String::from_utf8_lossy(&text));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has gone is no reason to panic.
+fn out(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Writes to stderr, likewise.
+fn err(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

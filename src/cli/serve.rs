@@ -1,0 +1,68 @@
+//! `pasta-fasta serve`: the service, from settings to exit code.
+//!
+//! The control plane has a runtime of its own; no kitchen ever runs on it.
+
+use std::process::ExitCode;
+
+use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
+use crate::app::{self, App};
+use crate::config::Serve;
+use crate::model::staff::StaffConfig;
+
+/// Threads of the control plane. Two: one may be writing a large answer while the other accepts.
+const WORKERS: usize = 2;
+
+/// Serves until told to end.
+pub fn run(serve: &Serve) -> ExitCode {
+    if let Err(error) = serve.check() {
+        err(&format!("error: {error}"));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    crate::telemetry::start(&serve.log);
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("door")
+        .enable_all()
+        .build();
+    match built {
+        Ok(runtime) => {
+            let code = runtime.block_on(run_on(serve));
+            // Kitchens and pools are not waited for: what ran was abandoned above, children die with the process.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            err(&format!("error: cannot start the runtime: {error}"));
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+async fn run_on(serve: &Serve) -> ExitCode {
+    let app = match App::build(serve, StaffConfig::of_this_process()).await {
+        Ok(app) => app,
+        Err(error) => {
+            err(&format!("error: cannot listen on {}: {error}", serve.bind));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if let Ok(address) = app.address() {
+        out(&format!(
+            "pasta-fasta is open.\n  page  http://{address}/\n  docs  http://{address}/docs\n  API   \
+             http://{address}/orders   (contract: http://{address}/openapi.yaml)\nOrders are kept in memory: a restart \
+             forgets them.\n"
+        ));
+    }
+    let hurry = async {
+        // The second signal means now.
+        app::asked_to_end().await;
+        app::asked_to_end().await;
+    };
+    match app.run(app::asked_to_end(), hurry).await {
+        0 => ExitCode::SUCCESS,
+        lost => {
+            tracing::warn!(lost, "orders were not brought to their end");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}

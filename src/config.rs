@@ -1,0 +1,185 @@
+//! Every setting once: flag, variable, meaning, unit, default. Bad ones are refused before anything is bound.
+//!
+//! It deliberately reads no file: flags and `PASTA_FASTA_*` variables are all there is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::limits;
+
+/// A concurrency laboratory behind an HTTP job API.
+#[derive(Debug, Parser)]
+#[command(name = "pasta-fasta", version, about, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `serve` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `serve`.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, the API docs and the page.
+    Serve(Serve),
+    /// Cook one order without a server: narration, Gantt chart, timings.
+    Cook(Box<Cook>),
+    /// Compare the models on one kind of work: which one, how many?
+    Compare(Compare),
+    /// Print the contract (OpenAPI 3.1, YAML).
+    Openapi,
+    /// Ask a running service whether it accepts orders; exit code 0 if it does.
+    Healthcheck(Healthcheck),
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Settings of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Address and port to listen on. Port 0 takes a free one and prints it.
+    #[arg(long, env = "PASTA_FASTA_BIND", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+    /// Allow recipes with fault steps (exit, abort, panic, hang, oom).
+    #[arg(long, env = "PASTA_FASTA_ALLOW_FAULTS", default_value_t = false)]
+    pub allow_faults: bool,
+    /// Listen on an address other machines can reach, without access control.
+    #[arg(long, env = "PASTA_FASTA_INSECURE", default_value_t = false)]
+    pub insecure: bool,
+    /// Threads that orders may have of their own at once.
+    #[arg(long, env = "PASTA_FASTA_MAX_THREADS", default_value_t = limits::THREADS,
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_threads: u32,
+    /// Child processes that orders may have of their own at once.
+    #[arg(long, env = "PASTA_FASTA_MAX_CHILDREN", default_value_t = limits::CHILDREN,
+          value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub max_children: u32,
+    /// Orders waiting or running at once.
+    #[arg(long, env = "PASTA_FASTA_MAX_ACTIVE_ORDERS", default_value_t = limits::ACTIVE_ORDERS as u32,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_active_orders: u32,
+    /// Ended orders kept, oldest dropped first.
+    #[arg(long, env = "PASTA_FASTA_MAX_ENDED_ORDERS", default_value_t = limits::ENDED_ORDERS as u32,
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub max_ended_orders: u32,
+    /// Seconds an ended order is kept.
+    #[arg(long, env = "PASTA_FASTA_RETENTION_S", default_value_t = limits::RETENTION_S as u32,
+          value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
+    pub retention_s: u32,
+    /// Seconds running orders get to end after SIGTERM.
+    #[arg(long, env = "PASTA_FASTA_GRACE_S", default_value_t = 25,
+          value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub grace_s: u32,
+    /// What to log, as `info` or `pasta_fasta=debug`.
+    #[arg(long, env = "PASTA_FASTA_LOG", default_value = "info")]
+    pub log: String,
+}
+
+impl Serve {
+    /// What cannot be served, as a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.bind.ip().is_loopback() && !self.insecure {
+            let detail = "other machines can reach it and there is no access control; say --insecure if that is meant";
+            return Err(format!("refusing to listen on {}: {detail}", self.bind));
+        }
+        self.log
+            .parse::<tracing_subscriber::EnvFilter>()
+            .map(|_| ())
+            .map_err(|error| format!("invalid value '{}' for '--log': {error}", self.log))
+    }
+
+    /// How long running orders get to end.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.grace_s))
+    }
+}
+
+/// An order without a server.
+#[derive(Debug, Args)]
+pub struct Cook {
+    /// The model.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// A named whole order (`GET /presets`).
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// A built-in recipe.
+    #[arg(long)]
+    pub recipe: Option<String>,
+    /// How many dishes.
+    #[arg(long)]
+    pub dishes: Option<u64>,
+    /// Shorthand for a recipe: one wait ...
+    #[arg(long)]
+    pub io_ms: Option<u64>,
+    /// ... then one CPU step.
+    #[arg(long)]
+    pub cpu_ms: Option<u64>,
+    /// Divisor of every wait.
+    #[arg(long)]
+    pub speed: Option<u64>,
+    /// An option of the model, as `assistants=4`. May be given several times.
+    #[arg(long = "set", value_name = "OPTION=VALUE")]
+    pub setup: Vec<String>,
+    /// Where it is cooked: house or kitchen.
+    #[arg(long)]
+    pub isolation: Option<String>,
+    /// Order of the steps: recipe, sequential or concurrent.
+    #[arg(long)]
+    pub step_order: Option<String>,
+    /// A whole order as JSON in a file; the other flags override it.
+    #[arg(long)]
+    pub order: Option<PathBuf>,
+    /// Allow fault steps.
+    #[arg(long)]
+    pub allow_faults: bool,
+    /// Print the ended order as JSON and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A comparison without a server.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Milliseconds each dish waits.
+    #[arg(long, default_value_t = 0)]
+    pub io_ms: u64,
+    /// Milliseconds of CPU each dish needs.
+    #[arg(long, default_value_t = 0)]
+    pub cpu_ms: u64,
+    /// How many dishes.
+    #[arg(long, default_value_t = 100)]
+    pub dishes: u64,
+    /// Who is compared: default or sweep.
+    #[arg(long, default_value = "default")]
+    pub line_up: String,
+    /// Runs of each.
+    #[arg(long, default_value_t = 5)]
+    pub repeats: u64,
+    /// What is best: makespan, `mean_latency`, `p95_latency` or memory.
+    #[arg(long, default_value = "makespan")]
+    pub objective: String,
+    /// Milliseconds to measure for; dishes are sampled to fit. 8000, a sweep 60000.
+    #[arg(long)]
+    pub budget_ms: Option<u64>,
+    /// Print the comparison as JSON and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which service to ask.
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    /// Its address; an unspecified one (0.0.0.0) is asked on loopback.
+    #[arg(long, env = "PASTA_FASTA_BIND", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+}

@@ -1,0 +1,165 @@
+//! An order as asked: the JSON body field by field, nothing filled in, nothing checked but syntax and types.
+//!
+//! Flat structs on purpose: with them serde reports unknown and duplicate fields exactly. Meaning and limits are checked
+//! in [`super::resolve`], all at once.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use super::ask_json::{LabelsAsk, Planned, SetupAsk, Value};
+
+/// What `POST /orders` accepts. Every field is optional but `model` (or a preset that sets it).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"model": "asyncio", "dishes": 3}))]
+pub struct OrderAsk {
+    /// A named whole order (`GET /presets`); the other fields override it one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// How steps are run: one of `GET /models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Options of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
+    pub setup: Option<SetupAsk>,
+    /// What is cooked: the name of a built-in recipe (`GET /recipes`) or a recipe of your own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<RecipeAsk>,
+    /// Shorthand instead of `recipe`: one wait of this many milliseconds ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 3_600_000)]
+    pub io_ms: Option<u64>,
+    /// ... and then one step that burns this many milliseconds of CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 3_600_000)]
+    pub cpu_ms: Option<u64>,
+    /// How many dishes of the recipe; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub dishes: Option<u64>,
+    /// Dishes in progress at once; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub max_in_flight: Option<u64>,
+    /// Order of the steps within a dish: `recipe` (its `after` edges), `sequential` or `concurrent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_order: Option<String>,
+    /// `house` (in the service's process) or `kitchen` (the whole order in a child process, with exact memory).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
+    /// Divisor of every wait; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub speed: Option<u64>,
+    /// Fixes every random draw; drawn and echoed if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub seed: Option<u64>,
+    /// Run time after which the order fails with `timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400_000)]
+    pub timeout_ms: Option<u64>,
+    /// Your own marks, to filter lists by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    pub labels: Option<LabelsAsk>,
+    /// Planned, not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub arrivals: Option<Planned>,
+    /// Planned, not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub expires_in_ms: Option<Planned>,
+}
+
+/// A recipe as asked: a built-in's name, or steps of your own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecipeAsk {
+    /// Name of a built-in.
+    Named(String),
+    /// A recipe of one's own.
+    Inline(InlineRecipe),
+}
+
+/// A recipe of your own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Recipe)]
+pub struct InlineRecipe {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// Its steps, 1 to 100.
+    #[schema(min_items = 1, max_items = 100)]
+    pub steps: Vec<StepAsk>,
+    /// Planned, not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub equipment: Option<Planned>,
+}
+
+/// One step of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Step)]
+pub struct StepAsk {
+    /// Unique within the recipe.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// What it does.
+    pub work: WorkAsk,
+    /// Names of steps that must be done before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 100)]
+    pub after: Vec<String>,
+    /// Planned, not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub needs: Option<Planned>,
+    /// Planned, not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub hold_while_waiting: Option<Planned>,
+}
+
+/// The work of a step; which fields belong to which kind is said beside them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = Work, example = json!({"kind": "wait", "ms": 300}))]
+pub struct WorkAsk {
+    /// `wait`, `blocking_wait`, `cpu` or `fault`.
+    pub kind: String,
+    /// `wait`, `blocking_wait`: how long. `cpu`: CPU time to burn, instead of `iterations`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 3_600_000)]
+    pub ms: Option<u64>,
+    /// `cpu`: sum `i * i` for all `i` below this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1_440_000_000_000_i64)]
+    pub iterations: Option<u64>,
+    /// `fault`: `exit`, `abort`, `panic`, `hang` or `oom`; only where the service allows faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    /// `cpu`: share of the work that holds the GIL; only 100 (the default) is built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100)]
+    pub gil_held_percent: Option<u64>,
+    /// Planned, not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub yield_every_ms: Option<Planned>,
+    /// Planned, not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub distribution: Option<Planned>,
+    /// Planned, not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub bytes: Option<Planned>,
+    /// Planned, not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub messages: Option<Planned>,
+}

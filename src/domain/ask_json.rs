@@ -1,0 +1,197 @@
+//! The JSON shapes of an order that derives cannot say: either-or values, objects with each key once, planned fields.
+//!
+//! It deliberately checks nothing but syntax and types.
+
+use std::fmt;
+
+use serde::de::{self, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use utoipa::openapi::schema::{OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::ask::{InlineRecipe, RecipeAsk};
+
+/// A field that the design plans and nothing builds yet: any value is read, then refused by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Planned;
+
+impl Serialize for Planned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Planned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl Serialize for RecipeAsk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(name) => name.serialize(serializer),
+            Self::Inline(recipe) => recipe.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RecipeAsk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RecipeAsk;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a recipe or a recipe object")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<RecipeAsk, E> {
+                Ok(RecipeAsk::Named(name.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RecipeAsk, A::Error> {
+                InlineRecipe::deserialize(MapAccessDeserializer::new(map)).map(RecipeAsk::Inline)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A word, a number or a truth value: what an option may be set to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A word.
+    Word(String),
+    /// A whole number.
+    Number(u64),
+    /// `true` or `false`.
+    Truth(bool),
+    /// `null`.
+    Nothing,
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Word(word) => serializer.serialize_str(word),
+            Self::Number(n) => serializer.serialize_u64(*n),
+            Self::Truth(t) => serializer.serialize_bool(*t),
+            Self::Nothing => serializer.serialize_unit(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word, a whole number, true or false")
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Value, E> {
+                Ok(Value::Word(word.to_owned()))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Value, E> {
+                Ok(Value::Number(n))
+            }
+            fn visit_bool<E: de::Error>(self, t: bool) -> Result<Value, E> {
+                Ok(Value::Truth(t))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+                Ok(Value::Nothing)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+fn of_type(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::Type(kind))
+}
+
+impl PartialSchema for Value {
+    fn schema() -> RefOr<Schema> {
+        let number = of_type(Type::Integer).minimum(Some(0)).maximum(Some(4_294_967_295_u64));
+        let any = OneOfBuilder::new().item(of_type(Type::String)).item(number).item(of_type(Type::Boolean));
+        any.description(Some("A word or a number; `GET /models` says which a model accepts.")).into()
+    }
+}
+
+impl ToSchema for Value {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "SetupValue".into()
+    }
+}
+
+impl PartialSchema for RecipeAsk {
+    fn schema() -> RefOr<Schema> {
+        let name = of_type(Type::String).description(Some("Name of a built-in recipe."));
+        OneOfBuilder::new().item(name).item(utoipa::openapi::Ref::from_schema_name(InlineRecipe::name())).into()
+    }
+}
+
+impl ToSchema for RecipeAsk {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "RecipeChoice".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((InlineRecipe::name().into(), InlineRecipe::schema()));
+        InlineRecipe::schemas(schemas);
+    }
+}
+
+/// A JSON object read in order, each key once (a map type would silently keep the last of two).
+fn pairs<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> Result<Vec<(String, V)>, D::Error> {
+    struct Pairs<V>(std::marker::PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
+        type Value = Vec<(String, V)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut out: Self::Value = Vec::new();
+            while let Some(key) = map.next_key::<String>()? {
+                if out.iter().any(|(k, _)| *k == key) {
+                    return Err(de::Error::custom(format_args!("duplicate field `{key}`")));
+                }
+                out.push((key, map.next_value()?));
+            }
+            Ok(out)
+        }
+    }
+    deserializer.deserialize_map(Pairs(std::marker::PhantomData))
+}
+
+/// The options of a model as asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SetupAsk(pub Vec<(String, Value)>);
+
+/// Labels as asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelsAsk(pub Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for SetupAsk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        pairs(deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelsAsk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        pairs(deserializer).map(Self)
+    }
+}
+
+impl Serialize for SetupAsk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(k, v)| (k, v)))
+    }
+}
+
+impl Serialize for LabelsAsk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(k, v)| (k, v)))
+    }
+}

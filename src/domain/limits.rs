@@ -1,0 +1,56 @@
+//! Every limit of an order in one place, with unit and reason.
+//!
+//! It deliberately only states them: the checks are in [`super::resolve`], the page that lists them is `GET /limits`.
+
+/// Bytes of a request body. 100 steps with long names fit thirty times over.
+pub const BODY_BYTES: usize = 256 * 1024;
+/// Steps of one dish: one bit of a 128-bit word each, and more is not readable as a recipe.
+pub const STEPS_PER_DISH: usize = 100;
+/// Steps of one order: a million dishes of three steps.
+pub const STEPS_PER_ORDER: u64 = 3_000_000;
+/// CPU milliseconds of one order: an hour.
+pub const CPU_MS_PER_ORDER: u64 = 3_600_000;
+/// Iterations that count as one millisecond of CPU (measured: 10^7 take 23 ms in an optimised build).
+pub const ITERATIONS_PER_CPU_MS: u64 = 400_000;
+/// Milliseconds of one wait: an hour.
+pub const WAIT_MS: u64 = 3_600_000;
+/// Labels of one order.
+pub const LABELS: usize = 16;
+/// Characters of a label's key and of its value.
+pub const LABEL_CHARS: usize = 63;
+/// Characters of a recipe's or step's name.
+pub const NAME_CHARS: usize = 100;
+/// Divisor of every wait.
+pub const SPEED: u64 = 1_000_000;
+/// Milliseconds of `timeout_ms`: a day.
+pub const TIMEOUT_MS: u64 = 86_400_000;
+/// Kitchen threads leased to orders at once, and so the most one order may ask for.
+pub const THREADS: u32 = 4_096;
+/// Child processes leased to orders at once, and so the most one order may ask for.
+pub const CHILDREN: u32 = 1_024;
+/// Assistants of one chef.
+pub const ASSISTANTS: u32 = 256;
+/// Steps up to which every step is recorded and announced; above it a uniform sample of about this size is kept.
+pub const RECORDS: u64 = 10_000;
+/// Seconds a request may be held by `wait`.
+pub const HOLD_S: u64 = 60;
+/// Orders on one page of a list, and what a page holds when nothing is said.
+pub const PAGE: usize = 200;
+/// Orders on a page when nothing is said.
+pub const PAGE_DEFAULT: usize = 50;
+/// Orders waiting or running at once; above it the house answers 503.
+pub const ACTIVE_ORDERS: usize = 100_000;
+/// Bytes held for active orders (their recipes and records); above it the house answers 503.
+pub const ACTIVE_BYTES: usize = 256 * 1024 * 1024;
+/// Ended orders kept in memory, oldest dropped first.
+pub const ENDED_ORDERS: usize = 1_000_000;
+/// Bytes kept for ended orders in memory, oldest dropped first.
+pub const ENDED_BYTES: usize = 1024 * 1024 * 1024;
+/// Seconds an ended order is kept: a day.
+pub const RETENTION_S: i64 = 86_400;
+/// Entries of a comparison's line-up.
+pub const LINE_UP: usize = 32;
+/// Repeats of a comparison.
+pub const REPEATS: u64 = 50;
+/// Milliseconds a comparison may plan to measure for.
+pub const BUDGET_MS: u64 = 600_000;

@@ -1,0 +1,22 @@
+//! Plain data used by all rooms: recipes, orders as asked and as resolved, records, states, ids.
+//!
+//! It deliberately does no I/O, knows no async and reads no clock: times are handed in.
+
+pub mod ask;
+mod ask_json;
+pub mod draw;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod line;
+pub mod menu;
+pub mod narration;
+pub mod options;
+pub mod recipe;
+pub mod record;
+pub mod resolve;
+pub mod spec;
+pub mod summary;
+
+/// A point on the monotonic clock, or a span on it, in nanoseconds.
+pub type Ns = u64;

@@ -1,0 +1,155 @@
+//! What is written down of a step, and the account of where its time went.
+//!
+//! All times are nanoseconds from the order's start. It deliberately stores no term that follows from the others: the
+//! residual and the lag are computed when asked for.
+
+use serde::{Deserialize, Serialize};
+
+use super::Ns;
+use super::recipe::StepRef;
+use super::spec::Spec;
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It did its work.
+    Succeeded,
+    /// It did not.
+    Failed,
+    /// It was stopped, or never started because the order was.
+    Canceled,
+    /// It never started because its dish had failed.
+    Skipped,
+}
+
+impl Outcome {
+    /// Name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ["succeeded", "failed", "canceled", "skipped"][self as usize]
+    }
+}
+
+/// Thread of execution that ran a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Process id.
+    pub pid: u32,
+    /// Thread id, unique on the machine while the thread lives.
+    pub tid: u32,
+}
+
+/// One step as it went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which step of which dish.
+    pub at: StepRef,
+    /// Who ran it; zeros if nobody did.
+    pub worker: Worker,
+    /// Its predecessors were done.
+    pub ready: Ns,
+    /// A worker took it up.
+    pub started: Ns,
+    /// It was over, and noticed to be.
+    pub finished: Ns,
+    /// CPU time of its thread between start and end.
+    pub cpu: Ns,
+    /// Time its thread was runnable without a core, between start and end.
+    pub core_wait: Ns,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it computed, if it counts iterations.
+    pub value: Option<u128>,
+    /// Number of its `step.started` event within the attempt; 0 if none was given.
+    pub seq_started: u32,
+    /// Number of its `step.finished` event; 0 if none was given.
+    pub seq_finished: u32,
+}
+
+impl StepRecord {
+    /// A step that nobody ran.
+    #[must_use]
+    pub fn unrun(at: StepRef, outcome: Outcome) -> Self {
+        Self {
+            at,
+            worker: Worker::default(),
+            ready: 0,
+            started: 0,
+            finished: 0,
+            cpu: 0,
+            core_wait: 0,
+            outcome,
+            value: None,
+            seq_started: 0,
+            seq_finished: 0,
+        }
+    }
+
+    /// Whether somebody ran it.
+    #[must_use]
+    pub fn was_run(&self) -> bool {
+        self.worker.pid != 0
+    }
+
+    /// For waits that ended by themselves: how late the end was noticed, `finished - due`.
+    #[must_use]
+    pub fn lag(&self, spec: &Spec) -> Option<Ns> {
+        let work = spec.work(self.at);
+        let is_wait = !work.is_cpu() && self.was_run() && self.outcome == Outcome::Succeeded;
+        is_wait.then(|| self.finished.saturating_sub(self.started + wait_ns(work.wait())))
+    }
+
+    /// What no measured term explains, unclipped: `finished - started - cpu - core_wait`, and for waits also minus the
+    /// wait itself and its lag.
+    #[must_use]
+    pub fn residual(&self, spec: &Spec) -> i64 {
+        let span = (self.finished - self.started) as i64;
+        let waited = self.lag(spec).map_or(0, |lag| lag + wait_ns(spec.work(self.at).wait()));
+        span - (self.cpu + self.core_wait + waited) as i64
+    }
+}
+
+fn wait_ns(d: std::time::Duration) -> Ns {
+    d.as_nanos() as Ns
+}
+
+/// Exact sums over all steps, sampled or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Steps that ran, by outcome: succeeded, failed, canceled.
+    pub steps: [u32; 3],
+    /// CPU time of all steps.
+    pub cpu: Ns,
+    /// Time all steps were runnable without a core.
+    pub core_wait: Ns,
+    /// Time all steps were ready and not taken up.
+    pub queue: Ns,
+    /// The largest lag of a wait.
+    pub lag_max: Ns,
+    /// When the last step ended.
+    pub last: Ns,
+}
+
+impl Totals {
+    /// Adds one step.
+    pub fn add(&mut self, record: &StepRecord, lag: Option<Ns>) {
+        self.steps[(record.outcome as usize).min(2)] += 1;
+        self.cpu += record.cpu;
+        self.core_wait += record.core_wait;
+        self.queue += record.started - record.ready;
+        self.lag_max = self.lag_max.max(lag.unwrap_or(0));
+        self.last = self.last.max(record.finished);
+    }
+
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.steps.iter_mut().zip(other.steps) {
+            *mine += theirs;
+        }
+        self.cpu += other.cpu;
+        self.core_wait += other.core_wait;
+        self.queue += other.queue;
+        self.lag_max = self.lag_max.max(other.lag_max);
+        self.last = self.last.max(other.last);
+    }
+}

@@ -1,0 +1,325 @@
+//! From an order as asked to an order as resolved: defaults filled in, every limit checked, all violations reported.
+//!
+//! A limit is refused by name, never clamped. It deliberately does not know the models: the caller hands in the table
+//! of the model that was asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ask::{InlineRecipe, LabelsAsk, OrderAsk, RecipeAsk, WorkAsk};
+use super::limits;
+use super::menu;
+use super::options::{self, OptionInfo};
+use super::recipe::{Fault, Recipe, Step, StepOrder, Work};
+use super::spec::{Isolation, ModelId, Spec};
+
+/// One thing wrong with an order: where (JSON pointer, RFC 6901) and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// JSON pointer into the body.
+    pub pointer: String,
+    /// One sentence that names the limit or the accepted values.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// A row of the model table, as far as resolving needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelRow {
+    /// Its id.
+    pub id: ModelId,
+    /// Its name.
+    pub name: &'static str,
+    /// Its options.
+    pub options: &'static [OptionInfo],
+    /// Whether a fault step takes down a process of its own.
+    pub contains_faults: bool,
+}
+
+/// What the house decides, not the order.
+#[derive(Clone, Copy, Debug)]
+pub struct House<'a> {
+    /// The models it offers.
+    pub models: &'a [ModelRow],
+    /// Whether fault steps are allowed.
+    pub allow_faults: bool,
+    /// The seed of an order that brings none.
+    pub seed: u64,
+}
+
+/// Fills in a preset: what the order says itself comes first.
+pub fn with_preset(ask: OrderAsk, bad: &mut Vec<Violation>) -> OrderAsk {
+    let Some(name) = &ask.preset else { return ask };
+    let Some(preset) = menu::preset(name) else {
+        let names: Vec<_> = menu::presets().iter().map(|p| p.name.as_str()).collect();
+        bad.push(Violation::new("/preset", format!("must be one of {}", names.join(", "))));
+        return ask;
+    };
+    let base = preset.order.clone();
+    let own_work = ask.recipe.is_some() || ask.io_ms.is_some() || ask.cpu_ms.is_some();
+    let same_model = ask.model.is_none() || ask.model == base.model;
+    OrderAsk {
+        model: ask.model.or(base.model),
+        setup: ask.setup.or(base.setup.filter(|_| same_model)),
+        recipe: if own_work { ask.recipe } else { base.recipe },
+        io_ms: if own_work { ask.io_ms } else { base.io_ms },
+        cpu_ms: if own_work { ask.cpu_ms } else { base.cpu_ms },
+        dishes: ask.dishes.or(base.dishes),
+        step_order: ask.step_order.or(base.step_order),
+        isolation: ask.isolation.or(base.isolation),
+        speed: ask.speed.or(base.speed),
+        max_in_flight: ask.max_in_flight.or(base.max_in_flight),
+        preset: None,
+        ..ask
+    }
+}
+
+/// Resolves an order. All violations are reported at once.
+pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
+    let mut bad = Vec::new();
+    let ask = with_preset(ask, &mut bad);
+    for (planned, name) in [(&ask.arrivals, "arrivals"), (&ask.expires_in_ms, "expires_in_ms")] {
+        if planned.is_some() {
+            bad.push(Violation::new(format!("/{name}"), format!("`{name}` is not built yet")));
+        }
+    }
+    let row = model(&ask, house.models, &mut bad);
+    let setup = options::resolve(row.name, row.options, &ask.setup.clone().unwrap_or_default(), "/setup", &mut bad);
+    let recipe = recipe(&ask, house.allow_faults, &mut bad);
+    let isolation = word(ask.isolation.as_deref(), &Isolation::NAMES, "/isolation", &mut bad);
+    let order = word(ask.step_order.as_deref(), &StepOrder::NAMES, "/step_order", &mut bad);
+    let mut number = |value: Option<u64>, default, min, max, name: &str| {
+        let value = value.unwrap_or(default);
+        if value < min || value > max {
+            bad.push(Violation::new(format!("/{name}"), format!("must be from {min} to {max}")));
+        }
+        value.clamp(min, max)
+    };
+    let spec = Spec {
+        model: row.id,
+        setup,
+        dishes: number(ask.dishes, 1, 1, limits::STEPS_PER_ORDER, "dishes") as u32,
+        first_dish: 1,
+        step_order: [StepOrder::Recipe, StepOrder::Sequential, StepOrder::Concurrent][order.unwrap_or(0)],
+        isolation: match isolation {
+            Some(i) => [Isolation::House, Isolation::Kitchen][i],
+            None => Isolation::House,
+        },
+        speed: number(ask.speed, 1, 1, limits::SPEED, "speed") as u32,
+        seed: number(ask.seed, house.seed, 0, (1 << 53) - 1, "seed"),
+        max_in_flight: ask.max_in_flight.map(|n| number(Some(n), 1, 1, limits::STEPS_PER_ORDER, "max_in_flight") as u32),
+        timeout: ask.timeout_ms.map(|n| Duration::from_millis(number(Some(n), 1, 1, limits::TIMEOUT_MS, "timeout_ms"))),
+        labels: labels(ask.labels.as_ref(), &mut bad),
+        recipe,
+    };
+    let spec = whole(spec, isolation.is_some(), row, &mut bad);
+    if bad.is_empty() { Ok(spec) } else { Err(bad) }
+}
+
+/// What only the whole order can violate.
+fn whole(mut spec: Spec, isolation_said: bool, row: ModelRow, bad: &mut Vec<Violation>) -> Spec {
+    if spec.steps_total() > limits::STEPS_PER_ORDER {
+        let detail = format!("an order has at most {} steps, this one {}", limits::STEPS_PER_ORDER, spec.steps_total());
+        bad.push(Violation::new("/dishes", detail));
+    }
+    let cpu_ms: u64 = spec.recipe.steps.iter().map(|s| cpu_ms(s.work)).sum();
+    if cpu_ms.saturating_mul(u64::from(spec.dishes)) > limits::CPU_MS_PER_ORDER {
+        bad.push(Violation::new("/dishes", format!("an order has at most {} ms of CPU", limits::CPU_MS_PER_ORDER)));
+    }
+    if spec.has_faults() && !row.contains_faults && spec.isolation == Isolation::House {
+        if isolation_said {
+            bad.push(Violation::new("/isolation", "a fault step needs isolation `kitchen` in this model"));
+        }
+        spec.isolation = Isolation::Kitchen;
+    }
+    spec
+}
+
+fn cpu_ms(work: Work) -> u64 {
+    match work {
+        Work::Iterations(n) => n / limits::ITERATIONS_PER_CPU_MS,
+        Work::Burn(d) => d.as_millis() as u64,
+        _ => 0,
+    }
+}
+
+fn model(ask: &OrderAsk, models: &[ModelRow], bad: &mut Vec<Violation>) -> ModelRow {
+    let found = models.iter().find(|row| Some(row.name) == ask.model.as_deref());
+    found.copied().unwrap_or_else(|| {
+        let names: Vec<_> = models.iter().map(|row| row.name).collect();
+        bad.push(Violation::new("/model", format!("must be one of {}", names.join(", "))));
+        ModelRow { id: ModelId(0), name: "this model", options: &[], contains_faults: false }
+    })
+}
+
+fn word(value: Option<&str>, words: &[&str], pointer: &str, bad: &mut Vec<Violation>) -> Option<usize> {
+    let value = value?;
+    let found = words.iter().position(|w| *w == value);
+    if found.is_none() {
+        bad.push(Violation::new(pointer, format!("must be one of {}", words.join(", "))));
+    }
+    found
+}
+
+fn labels(ask: Option<&LabelsAsk>, bad: &mut Vec<Violation>) -> Box<[(Box<str>, Box<str>)]> {
+    let Some(LabelsAsk(pairs)) = ask else { return Box::default() };
+    if pairs.len() > limits::LABELS {
+        bad.push(Violation::new("/labels", format!("at most {} labels", limits::LABELS)));
+    }
+    for (key, value) in pairs {
+        let pointer = format!("/labels/{}", key.replace('~', "~0").replace('/', "~1"));
+        name(key, limits::LABEL_CHARS, &pointer, bad);
+        if !value.is_empty() {
+            name(value, limits::LABEL_CHARS, &pointer, bad);
+        }
+    }
+    pairs.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect()
+}
+
+/// Names are data everywhere: 1..=max characters, no controls, no bidirectional overrides.
+fn name(text: &str, max: usize, pointer: &str, bad: &mut Vec<Violation>) {
+    let unprintable = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let count = text.chars().count();
+    if count == 0 || count > max || text.chars().any(unprintable) {
+        bad.push(Violation::new(pointer, format!("must be 1 to {max} characters without control characters")));
+    }
+}
+
+fn recipe(ask: &OrderAsk, allow_faults: bool, bad: &mut Vec<Violation>) -> Arc<Recipe> {
+    let shorthand = ask.io_ms.is_some() || ask.cpu_ms.is_some();
+    if shorthand && ask.recipe.is_some() {
+        bad.push(Violation::new("/recipe", "either `recipe` or the shorthand `io_ms`, `cpu_ms`"));
+    }
+    let recipe = match &ask.recipe {
+        _ if shorthand => short(ask.io_ms, ask.cpu_ms, bad),
+        Some(RecipeAsk::Inline(recipe)) => inline(recipe, "/recipe", bad),
+        Some(RecipeAsk::Named(name)) => {
+            if let Some(found) = menu::recipe(name) {
+                return found.recipe.clone();
+            }
+            let names: Vec<_> = menu::recipes().iter().map(|r| r.ask.name.as_str()).collect();
+            bad.push(Violation::new("/recipe", format!("must be a recipe object or one of {}", names.join(", "))));
+            short(None, None, bad)
+        }
+        None => match menu::recipe(menu::DEFAULT_RECIPE) {
+            Some(found) => return found.recipe.clone(),
+            None => short(None, None, bad),
+        },
+    };
+    let is_fault = |s: &Step| matches!(s.work, Work::Fault(_));
+    if let Some(i) = recipe.steps.iter().position(is_fault).filter(|_| !allow_faults) {
+        let detail = "fault steps are refused unless the service runs with --allow-faults";
+        bad.push(Violation::new(format!("/recipe/steps/{i}/work/kind"), detail));
+    }
+    Arc::new(recipe)
+}
+
+/// One wait, then one CPU step; each only if asked for.
+fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> Recipe {
+    for (value, max, pointer) in [(io_ms, limits::WAIT_MS, "/io_ms"), (cpu_ms, limits::CPU_MS_PER_ORDER, "/cpu_ms")] {
+        if value.is_some_and(|v| v > max) {
+            bad.push(Violation::new(pointer, format!("must be from 0 to {max}")));
+        }
+    }
+    let millis = |ms: u64| Duration::from_millis(ms.min(limits::WAIT_MS));
+    let io = io_ms.map(|ms| ("io", Work::Wait(millis(ms))));
+    let cpu = cpu_ms.map(|ms| ("cpu", Work::Burn(millis(ms))));
+    let step = |(i, (name, work)): (usize, (&str, Work))| Step { name: name.into(), work, after: (1 << i) >> 1 };
+    Recipe { name: "io-cpu".into(), steps: io.into_iter().chain(cpu).enumerate().map(step).collect() }
+}
+
+/// Resolves a recipe of one's own; violations carry pointers below `at`.
+pub fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe {
+    name(&ask.name, limits::NAME_CHARS, &format!("{at}/name"), bad);
+    planned(&[(ask.equipment.is_some(), "equipment")], at, bad);
+    if ask.steps.is_empty() || ask.steps.len() > limits::STEPS_PER_DISH {
+        bad.push(Violation::new(format!("{at}/steps"), format!("must be 1 to {} steps", limits::STEPS_PER_DISH)));
+    }
+    let taken = &ask.steps[..ask.steps.len().min(limits::STEPS_PER_DISH)];
+    let mut steps = Vec::with_capacity(taken.len());
+    for (i, step) in taken.iter().enumerate() {
+        let here = format!("{at}/steps/{i}");
+        name(&step.name, limits::NAME_CHARS, &format!("{here}/name"), bad);
+        if taken[..i].iter().any(|s| s.name == step.name) {
+            bad.push(Violation::new(format!("{here}/name"), "step names must differ"));
+        }
+        let plans = [(step.needs.is_some(), "needs"), (step.hold_while_waiting.is_some(), "hold_while_waiting")];
+        planned(&plans, &here, bad);
+        let mut after = 0_u128;
+        for (j, before) in step.after.iter().enumerate() {
+            match taken.iter().position(|s| s.name == *before) {
+                Some(k) => after |= 1 << k,
+                None => bad.push(Violation::new(format!("{here}/after/{j}"), "no step of this recipe has this name")),
+            }
+        }
+        steps.push(Step { name: step.name.as_str().into(), work: work(&step.work, &format!("{here}/work"), bad), after });
+    }
+    let recipe = Recipe { name: ask.name.as_str().into(), steps: steps.into() };
+    if let Some(cycle) = recipe.cycle() {
+        let names: Vec<_> = cycle.iter().map(|i| &*recipe.steps[*i].name).collect();
+        let detail = format!("these steps wait for each other in a circle: {}", names.join(", "));
+        bad.push(Violation::new(format!("{at}/steps/{}/after", cycle[0]), detail));
+    }
+    recipe
+}
+
+fn planned(fields: &[(bool, &str)], at: &str, bad: &mut Vec<Violation>) {
+    for (_, name) in fields.iter().filter(|(said, _)| *said) {
+        bad.push(Violation::new(format!("{at}/{name}"), format!("`{name}` is not built yet")));
+    }
+}
+
+fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Work {
+    let plans = [
+        (ask.yield_every_ms.is_some(), "yield_every_ms"),
+        (ask.distribution.is_some(), "distribution"),
+        (ask.bytes.is_some(), "bytes"),
+        (ask.messages.is_some(), "messages"),
+        (ask.gil_held_percent.is_some_and(|p| p != 100), "gil_held_percent"),
+    ];
+    planned(&plans, at, bad);
+    let mut refuse = |field: &str, detail: String| bad.push(Violation::new(format!("{at}/{field}"), detail));
+    let mut bounded = |field: &str, value: Option<u64>, max: u64| match value {
+        Some(v) if v <= max => v,
+        _ => {
+            refuse(field, format!("must be from 0 to {max}"));
+            0
+        }
+    };
+    let max_iterations = limits::CPU_MS_PER_ORDER * limits::ITERATIONS_PER_CPU_MS;
+    match (ask.kind.as_str(), ask.iterations, ask.ms) {
+        ("wait", None, ms) => Work::Wait(Duration::from_millis(bounded("ms", ms, limits::WAIT_MS))),
+        ("blocking_wait", None, ms) => Work::BlockingWait(Duration::from_millis(bounded("ms", ms, limits::WAIT_MS))),
+        ("cpu", Some(_), None) => Work::Iterations(bounded("iterations", ask.iterations, max_iterations)),
+        ("cpu", None, Some(_)) => Work::Burn(Duration::from_millis(bounded("ms", ask.ms, limits::CPU_MS_PER_ORDER))),
+        ("fault", None, None) => fault(ask.what.as_deref(), at, bad),
+        ("exchange", ..) => {
+            refuse("kind", "`exchange` is not built yet".to_owned());
+            Work::Wait(Duration::ZERO)
+        }
+        ("cpu", ..) => {
+            refuse("iterations", "a cpu step has either `iterations` or `ms`".to_owned());
+            Work::Wait(Duration::ZERO)
+        }
+        ("wait" | "blocking_wait" | "fault", ..) => {
+            refuse("iterations", "only a cpu step has `iterations`, and a fault neither `iterations` nor `ms`".to_owned());
+            Work::Wait(Duration::ZERO)
+        }
+        _ => {
+            refuse("kind", "must be one of wait, blocking_wait, cpu, fault".to_owned());
+            Work::Wait(Duration::ZERO)
+        }
+    }
+}
+
+fn fault(what: Option<&str>, at: &str, bad: &mut Vec<Violation>) -> Work {
+    let names = ["exit", "abort", "panic", "hang", "oom"];
+    let i = word(what.or(Some("")), &names, &format!("{at}/what"), bad).unwrap_or(2);
+    Work::Fault([Fault::Exit, Fault::Abort, Fault::Panic, Fault::Hang, Fault::Oom][i])
+}

@@ -1,0 +1,130 @@
+//! An order as resolved: every default filled in, every limit checked.
+//!
+//! It crosses process borders (isolated kitchens) and is kept with the order, so it is plain data. It deliberately says
+//! nothing of when or whether it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::recipe::{Recipe, Step, StepOrder, StepRef, Work};
+
+/// Row of the model table ([`crate::model::ALL`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ModelId(pub u8);
+
+/// The value of one option of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Choice {
+    /// One of the option's words, by position.
+    Word(u8),
+    /// A number of chefs, kitchens or assistants.
+    Count(u32),
+}
+
+/// Options of the widest model.
+pub const OPTIONS: usize = 6;
+
+/// The options of an order's model, by position in that model's table of options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup(pub [Choice; OPTIONS]);
+
+/// Where the order is cooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Isolation {
+    /// In the service's own process; memory cannot be told apart.
+    House,
+    /// The whole order in a child process: exact memory, faults contained.
+    Kitchen,
+}
+
+impl Isolation {
+    /// Names on the wire, in the order of the variants.
+    pub const NAMES: [&'static str; 2] = ["house", "kitchen"];
+
+    /// Name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// An order as resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// How steps are run.
+    pub model: ModelId,
+    /// Options of that model.
+    pub setup: Setup,
+    /// What is cooked.
+    pub recipe: Arc<Recipe>,
+    /// How many dishes.
+    pub dishes: u32,
+    /// Number of the first dish: 1, or more for the share of one kitchen among several.
+    pub first_dish: u32,
+    /// Order of the steps within a dish.
+    pub step_order: StepOrder,
+    /// Where it is cooked.
+    pub isolation: Isolation,
+    /// Divisor of every wait.
+    pub speed: u32,
+    /// Fixes every random draw.
+    pub seed: u64,
+    /// Dishes in progress at once; all if absent.
+    pub max_in_flight: Option<u32>,
+    /// Run time after which it fails.
+    pub timeout: Option<Duration>,
+    /// The client's own marks.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Spec {
+    /// Steps of the whole order.
+    #[must_use]
+    pub fn steps_total(&self) -> u64 {
+        u64::from(self.dishes) * self.recipe.steps.len() as u64
+    }
+
+    /// The recipe's step behind a reference.
+    #[must_use]
+    pub fn step(&self, at: StepRef) -> &Step {
+        &self.recipe.steps[usize::from(at.step)]
+    }
+
+    /// What one step of one dish does: waits divided by `speed`.
+    #[must_use]
+    pub fn work(&self, at: StepRef) -> Work {
+        match self.step(at).work {
+            Work::Wait(d) => Work::Wait(d / self.speed),
+            Work::BlockingWait(d) => Work::BlockingWait(d / self.speed),
+            other => other,
+        }
+    }
+
+    /// Steps of one dish that may be in progress at the same time, at most.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        if self.recipe.is_chain(self.step_order) { 1 } else { self.recipe.steps.len() as u32 }
+    }
+
+    /// Dishes in progress at the same time, at most.
+    #[must_use]
+    pub fn window(&self) -> u32 {
+        self.max_in_flight.unwrap_or(self.dishes).min(self.dishes)
+    }
+
+    /// Whether a step of this recipe takes its process down.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        self.recipe.steps.iter().any(|s| matches!(s.work, Work::Fault(_)))
+    }
+
+    /// Bytes it occupies, roughly; for the house's limits by bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let steps: usize = self.recipe.steps.iter().map(|s| size_of::<Step>() + s.name.len()).sum();
+        let labels: usize = self.labels.iter().map(|(k, v)| 32 + k.len() + v.len()).sum();
+        size_of::<Self>() + steps + labels
+    }
+}

@@ -1,0 +1,152 @@
+//! What the house offers: models, recipes, presets, limits.
+//!
+//! It deliberately decides nothing: every answer is a table of another room, written down.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::orders::json;
+use super::problem::{self, Problem};
+use crate::domain::ask::{InlineRecipe, OrderAsk, Value};
+use crate::domain::{limits, menu, options};
+use crate::model;
+
+/// A list.
+#[derive(Serialize, ToSchema)]
+pub struct Listed<T: Serialize + ToSchema> {
+    /// The entries.
+    #[schema(max_items = 1000)]
+    pub data: Vec<T>,
+}
+
+/// A model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Model)]
+pub struct ModelView {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// What `setup` may say.
+    pub setup: BTreeMap<&'static str, OptionView>,
+}
+
+/// An option of a model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelOption)]
+pub struct OptionView {
+    /// What it decides.
+    pub summary: &'static str,
+    /// What it accepts.
+    pub accepts: String,
+    /// What holds when nothing is said.
+    pub default: Value,
+}
+
+/// A built-in recipe.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MenuRecipe)]
+pub struct RecipeEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The recipe.
+    pub recipe: &'static InlineRecipe,
+}
+
+/// A named whole order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Preset)]
+pub struct PresetEntry {
+    /// Its name, for `preset` of an order.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The order.
+    pub order: &'static OrderAsk,
+}
+
+/// List the models
+#[utoipa::path(get, path = "/models", operation_id = "listModels", tag = "catalog",
+    responses((status = 200, description = "The models and their options", body = Listed<ModelView>)))]
+pub async fn models() -> Response<Body> {
+    let option = |info: &'static options::OptionInfo| {
+        let default = options::echo(info, info.default);
+        (info.name, OptionView { summary: info.summary, accepts: options::accepted(info), default })
+    };
+    let view = |model: &&'static dyn model::Model| {
+        let info = model.info();
+        ModelView { name: info.name, summary: info.summary, setup: info.options.iter().map(option).collect() }
+    };
+    json(StatusCode::OK, &Listed { data: model::ALL.iter().map(view).collect() })
+}
+
+fn entry(recipe: &'static menu::MenuRecipe) -> RecipeEntry {
+    RecipeEntry { name: &recipe.ask.name, summary: &recipe.summary, recipe: &recipe.ask }
+}
+
+/// List the built-in recipes
+#[utoipa::path(get, path = "/recipes", operation_id = "listRecipes", tag = "catalog",
+    responses((status = 200, description = "The built-in recipes", body = Listed<RecipeEntry>)))]
+pub async fn recipes() -> Response<Body> {
+    json(StatusCode::OK, &Listed { data: menu::recipes().iter().map(entry).collect() })
+}
+
+/// Read a built-in recipe
+#[utoipa::path(get, path = "/recipes/{name}", operation_id = "getRecipe", tag = "catalog",
+    params(("name" = String, Path, description = "The recipe's name")),
+    responses(
+        (status = 200, description = "The recipe", body = RecipeEntry),
+        (status = 404, description = "No such recipe", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn recipe(Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    let found = menu::recipe(&name).ok_or_else(|| Problem::new(&problem::NOT_FOUND, "no built-in recipe has this name"))?;
+    Ok(json(StatusCode::OK, &entry(found)))
+}
+
+/// List the presets
+#[utoipa::path(get, path = "/presets", operation_id = "listPresets", tag = "catalog",
+    responses((status = 200, description = "Named whole orders, the seed's four programs among them", body = Listed<PresetEntry>)))]
+pub async fn presets() -> Response<Body> {
+    let view = |p: &'static menu::Preset| PresetEntry { name: &p.name, summary: &p.summary, order: &p.order };
+    json(StatusCode::OK, &Listed { data: menu::presets().iter().map(view).collect() })
+}
+
+/// List the limits
+///
+/// Above a limit an order is refused by name, never clamped.
+#[utoipa::path(get, path = "/limits", operation_id = "getLimits", tag = "catalog",
+    responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, u64>)))]
+pub async fn limits() -> Response<Body> {
+    let rows: [(&'static str, u64); 22] = [
+        ("body_bytes", limits::BODY_BYTES as u64),
+        ("steps_per_dish", limits::STEPS_PER_DISH as u64),
+        ("steps_per_order", limits::STEPS_PER_ORDER),
+        ("cpu_ms_per_order", limits::CPU_MS_PER_ORDER),
+        ("iterations_per_cpu_ms", limits::ITERATIONS_PER_CPU_MS),
+        ("wait_ms", limits::WAIT_MS),
+        ("labels", limits::LABELS as u64),
+        ("label_chars", limits::LABEL_CHARS as u64),
+        ("name_chars", limits::NAME_CHARS as u64),
+        ("timeout_ms", limits::TIMEOUT_MS),
+        ("threads", u64::from(limits::THREADS)),
+        ("children", u64::from(limits::CHILDREN)),
+        ("assistants", u64::from(limits::ASSISTANTS)),
+        ("recorded_steps", limits::RECORDS),
+        ("hold_s", limits::HOLD_S),
+        ("page", limits::PAGE as u64),
+        ("active_orders", limits::ACTIVE_ORDERS as u64),
+        ("active_bytes", limits::ACTIVE_BYTES as u64),
+        ("ended_orders", limits::ENDED_ORDERS as u64),
+        ("ended_bytes", limits::ENDED_BYTES as u64),
+        ("line_up", limits::LINE_UP as u64),
+        ("repeats", limits::REPEATS),
+    ];
+    json(StatusCode::OK, &BTreeMap::from(rows))
+}

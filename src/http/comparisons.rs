@@ -1,0 +1,433 @@
+//! Comparisons over HTTP: jobs like orders.
+//!
+//! It deliberately measures nothing (that is [`crate::lab::comparisons`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
+use serde::de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::schema::{OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::AppState;
+use super::orders::json;
+use super::problem::{self, Problem};
+use super::request::{self, Params};
+use super::wire::{At, SetupView};
+use crate::domain::ask::{OrderAsk, SetupAsk};
+use crate::domain::id::OrderId;
+use crate::domain::limits;
+use crate::domain::resolve::Violation;
+use crate::lab::comparisons::{Comparison, LineUp, Objective, Plan};
+use crate::lab::entry::Entry;
+use crate::lab::line_up::Candidate;
+use crate::lab::statistics::Spread;
+use crate::model;
+
+/// What `POST /comparisons` accepts.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"work": {"io_ms": 60, "cpu_ms": 8, "dishes": 500}}))]
+pub struct ComparisonAsk {
+    /// An order without model, setup, preset and isolation.
+    pub work: OrderAsk,
+    /// `default`, `sweep`, or a list of models with their setups.
+    #[serde(default)]
+    pub line_up: Option<LineUpAsk>,
+    /// Runs of each entry; 5 if absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 50)]
+    pub repeats: Option<u64>,
+    /// What is best: `makespan` (default), `mean_latency`, `p95_latency` or `memory`.
+    #[serde(default)]
+    pub objective: Option<String>,
+    /// Milliseconds to measure for, 8000 if absent (a sweep: 60000); dishes are sampled to fit.
+    #[serde(default)]
+    #[schema(minimum = 1000, maximum = 600_000)]
+    pub budget_ms: Option<u64>,
+}
+
+/// A line-up as asked.
+#[derive(Debug)]
+pub enum LineUpAsk {
+    /// By name.
+    Named(String),
+    /// One by one.
+    Of(Vec<CandidateAsk>),
+}
+
+/// An entry of a line-up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Candidate)]
+pub struct CandidateAsk {
+    /// The model.
+    pub model: String,
+    /// Its options.
+    #[serde(default)]
+    #[schema(value_type = Option<BTreeMap<String, crate::domain::ask::Value>>)]
+    pub setup: Option<SetupAsk>,
+}
+
+impl<'de> Deserialize<'de> for LineUpAsk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = LineUpAsk;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"default\", \"sweep\" or a list")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<LineUpAsk, E> {
+                Ok(LineUpAsk::Named(name.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<LineUpAsk, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(LineUpAsk::Of)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl PartialSchema for LineUpAsk {
+    fn schema() -> RefOr<Schema> {
+        let name = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        let list = ArrayBuilder::new().items(Ref::from_schema_name(CandidateAsk::name())).max_items(Some(limits::LINE_UP));
+        OneOfBuilder::new().item(name).item(list).into()
+    }
+}
+
+impl ToSchema for LineUpAsk {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "LineUp".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((CandidateAsk::name().into(), CandidateAsk::schema()));
+        CandidateAsk::schemas(schemas);
+    }
+}
+
+/// A comparison.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Comparison)]
+pub struct ComparisonView<'a> {
+    /// `cmp_` and a UUIDv7.
+    pub id: String,
+    /// `queued`, `running`, `succeeded` or `failed`.
+    pub status: &'static str,
+    /// Whether it has ended.
+    pub done: bool,
+    /// The order that is compared.
+    pub work: &'a OrderAsk,
+    /// Runs of each entry.
+    #[schema(minimum = 1, maximum = 50)]
+    pub repeats: u64,
+    /// What is best.
+    pub objective: &'static str,
+    /// Milliseconds to measure for.
+    #[schema(minimum = 1000, maximum = 600_000)]
+    pub budget_ms: u64,
+    /// Runs done and planned.
+    pub progress: RunsView,
+    /// Dishes asked for.
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub dishes: u32,
+    /// Dishes each run cooks; if fewer, figures are extended at the measured rate.
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub measured_dishes: u32,
+    /// CPU seconds per second this machine gave just before.
+    pub effective_cores: Option<f64>,
+    /// Best first, once it has ended.
+    #[schema(max_items = 64)]
+    pub entries: Vec<EntryView<'a>>,
+    /// Who won.
+    pub verdict: Option<VerdictView<'a>>,
+    /// Why it failed.
+    pub error: Option<&'a str>,
+    /// Accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: At,
+    /// Ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<At>,
+    /// Where to go from here.
+    pub links: BTreeMap<&'static str, String>,
+}
+
+/// Runs done and planned.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Runs)]
+pub struct RunsView {
+    /// Done.
+    #[schema(minimum = 0, maximum = 100_000)]
+    pub runs_done: u64,
+    /// Planned.
+    #[schema(minimum = 0, maximum = 100_000)]
+    pub runs_total: u64,
+}
+
+/// One entry's figures.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub struct EntryView<'a> {
+    /// Place, 1 for the best.
+    #[schema(minimum = 1, maximum = 64)]
+    pub rank: u64,
+    /// What it is called.
+    pub name: &'a str,
+    /// The model.
+    pub model: &'static str,
+    /// Its options.
+    #[schema(value_type = BTreeMap<String, crate::domain::ask::Value>)]
+    pub setup: SetupView,
+    /// What one would expect by hand from effective cores alone.
+    pub expected_makespan_ms: f64,
+    /// Makespan.
+    pub makespan_ms: Option<SpreadView>,
+    /// Mean completion time of a dish.
+    pub mean_dish_ms: Option<SpreadView>,
+    /// 95th percentile of the same.
+    pub p95_dish_ms: Option<SpreadView>,
+    /// CPU time of all its processes.
+    pub cpu_ms: Option<SpreadView>,
+    /// Sum of VmHWM over its processes.
+    pub peak_memory_bytes: Option<SpreadView>,
+    /// Why it could not be measured.
+    pub error: Option<&'a str>,
+}
+
+/// Median and range over the repeats.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Spread)]
+pub struct SpreadView {
+    /// Median.
+    pub median: f64,
+    /// Smallest.
+    pub low: f64,
+    /// Largest.
+    pub high: f64,
+}
+
+/// Who won.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Verdict)]
+pub struct VerdictView<'a> {
+    /// Name of the best entry.
+    pub winner: &'a str,
+    /// Whether it differs from the second beyond chance.
+    pub significant: bool,
+    /// By how much the second is worse.
+    pub margin_percent: f64,
+    /// All of it in a sentence.
+    pub text: &'a str,
+}
+
+/// A comparison as the outside sees it.
+#[must_use]
+pub fn view(state: &Comparison) -> ComparisonView<'_> {
+    let id = state.id.text("cmp_");
+    let links = BTreeMap::from([("self", format!("/comparisons/{id}")), ("orders", format!("/orders?label.comparison={id}"))]);
+    ComparisonView {
+        status: state.status.name(),
+        done: state.status.is_done(),
+        work: &state.plan.work,
+        repeats: state.plan.repeats as u64,
+        objective: state.plan.objective.name(),
+        budget_ms: state.plan.budget.as_millis() as u64,
+        progress: RunsView { runs_done: state.progress.0 as u64, runs_total: state.progress.1 as u64 },
+        dishes: state.dishes.0,
+        measured_dishes: state.dishes.1,
+        effective_cores: state.effective_cores.map(thousandths),
+        entries: state.entries.iter().zip(1..).map(|(entry, rank)| entry_view(entry, rank)).collect(),
+        verdict: state.verdict.as_ref().map(|v| VerdictView {
+            winner: &v.winner,
+            significant: v.significant,
+            margin_percent: thousandths(v.margin_percent),
+            text: &v.text,
+        }),
+        error: state.error.as_deref(),
+        created_at: At(state.created_us),
+        finished_at: state.finished_us.map(At),
+        links,
+        id,
+    }
+}
+
+fn thousandths(x: f64) -> f64 {
+    (x * 1e3).round() / 1e3
+}
+
+fn entry_view(entry: &Entry, rank: u64) -> EntryView<'_> {
+    let spread = |s: Option<Spread>| {
+        s.map(|s| SpreadView { median: thousandths(s.median), low: thousandths(s.low), high: thousandths(s.high) })
+    };
+    EntryView {
+        rank,
+        name: &entry.name,
+        model: model::get(entry.spec.model).info().name,
+        setup: SetupView { model: entry.spec.model, setup: entry.spec.setup },
+        expected_makespan_ms: thousandths(entry.expected_ms),
+        makespan_ms: spread(entry.spread(|f| f.makespan_ms)),
+        mean_dish_ms: spread(entry.spread(|f| f.mean_dish_ms)),
+        p95_dish_ms: spread(entry.spread(|f| f.p95_dish_ms)),
+        cpu_ms: spread(entry.spread(|f| f.cpu_ms)),
+        peak_memory_bytes: spread(entry.spread(|f| f.peak_memory_bytes)),
+        error: entry.failed.as_deref(),
+    }
+}
+
+/// From a comparison as asked to one as resolved, but for its orders.
+pub fn plan(ask: ComparisonAsk) -> Result<Plan, Vec<Violation>> {
+    let mut bad = Vec::new();
+    let fixed = [
+        (ask.work.model.is_some(), "model"),
+        (ask.work.setup.is_some(), "setup"),
+        (ask.work.preset.is_some(), "preset"),
+        (ask.work.isolation.is_some(), "isolation"),
+    ];
+    for (_, name) in fixed.iter().filter(|(said, _)| *said) {
+        bad.push(Violation::new(format!("/work/{name}"), "is the line-up's business; leave it out of the work"));
+    }
+    let line_up = match ask.line_up {
+        None => LineUp::Default,
+        Some(LineUpAsk::Named(name)) if name == "default" => LineUp::Default,
+        Some(LineUpAsk::Named(name)) if name == "sweep" => LineUp::Sweep,
+        Some(LineUpAsk::Named(_)) => {
+            bad.push(Violation::new("/line_up", "must be \"default\", \"sweep\" or a list"));
+            LineUp::Default
+        }
+        Some(LineUpAsk::Of(list)) => {
+            if list.is_empty() || list.len() > limits::LINE_UP {
+                bad.push(Violation::new("/line_up", format!("must have 1 to {} entries", limits::LINE_UP)));
+            }
+            let candidate = |c: CandidateAsk| Candidate { model: c.model, setup: c.setup.unwrap_or_default() };
+            LineUp::Of(list.into_iter().map(candidate).collect())
+        }
+    };
+    let repeats = ask.repeats.unwrap_or(5);
+    if !(1..=limits::REPEATS).contains(&repeats) {
+        bad.push(Violation::new("/repeats", format!("must be from 1 to {}", limits::REPEATS)));
+    }
+    let budget_ms = ask.budget_ms.unwrap_or(if line_up == LineUp::Sweep { 60_000 } else { 8_000 });
+    if !(1_000..=limits::BUDGET_MS).contains(&budget_ms) {
+        bad.push(Violation::new("/budget_ms", format!("must be from 1000 to {}", limits::BUDGET_MS)));
+    }
+    let objective = ask.objective.as_deref().map_or(Some(Objective::Makespan), Objective::parse);
+    if objective.is_none() {
+        bad.push(Violation::new("/objective", format!("must be one of {}", Objective::NAMES.join(", "))));
+    }
+    match (objective, bad.is_empty()) {
+        (Some(objective), true) => Ok(Plan {
+            work: ask.work,
+            line_up,
+            repeats: repeats as usize,
+            objective,
+            budget: Duration::from_millis(budget_ms),
+        }),
+        _ => Err(bad),
+    }
+}
+
+/// Compare models
+///
+/// Runs the same work under each entry, interleaved, alone in the house (other orders wait), and says which is best and
+/// whether that is more than chance.
+#[utoipa::path(post, path = "/comparisons", operation_id = "placeComparison", tag = "comparisons",
+    request_body = ComparisonAsk,
+    params(("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until it has ended; also as `Prefer: wait=N`.")),
+    responses(
+        (status = 202, description = "Accepted; not ended yet", body = ComparisonView),
+        (status = 200, description = "Ended within `wait`", body = ComparisonView),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Body too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Body not JSON by its content type", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Violations, each with its pointer", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many comparisons are waiting", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn place(
+    State(app): State<AppState>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response<Body>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let hold = request::hold(&mut params, &headers)?;
+    params.done()?;
+    let ask: ComparisonAsk = request::json(&headers, &request::bytes(body)?)?;
+    let invalid = |bad| Problem::with(&problem::INVALID, bad);
+    let accepted = app.comparisons.submit(plan(ask).map_err(invalid)?).map_err(invalid)?;
+    let state = accepted.map_err(|full| Problem::new(&problem::FULL, full.to_string()))?;
+    if hold.seconds > 0 {
+        app.comparisons.wait(state.id, Duration::from_secs(hold.seconds)).await;
+    }
+    let state = app.comparisons.get(state.id).unwrap_or(state);
+    let status = if state.status.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let view = view(&state);
+    let mut response = json(status, &view);
+    if let Ok(location) = HeaderValue::from_str(&format!("/comparisons/{}", view.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Ok(response)
+}
+
+/// Read a comparison
+#[utoipa::path(get, path = "/comparisons/{id}", operation_id = "getComparison", tag = "comparisons",
+    params(
+        ("id" = String, Path, description = "The comparison's id"),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until it has ended; also as `Prefer: wait=N`."),
+    ),
+    responses(
+        (status = 200, description = "The comparison", body = ComparisonView),
+        (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn get(
+    State(app): State<AppState>,
+    Path(text): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let hold = request::hold(&mut params, &headers)?;
+    params.done()?;
+    let missing = || Problem::new(&problem::NOT_FOUND, "no comparison of this id is kept");
+    let id = OrderId::parse(&text, "cmp_").ok_or_else(missing)?;
+    if hold.seconds > 0 {
+        app.comparisons.wait(id, Duration::from_secs(hold.seconds)).await;
+    }
+    let state = app.comparisons.get(id).ok_or_else(missing)?;
+    Ok(json(StatusCode::OK, &view(&state)))
+}
+
+/// A list of comparisons.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ComparisonList)]
+pub struct ListView<'a> {
+    /// Youngest first.
+    #[schema(max_items = 200)]
+    pub data: Vec<ComparisonView<'a>>,
+}
+
+/// List comparisons
+#[utoipa::path(get, path = "/comparisons", operation_id = "listComparisons", tag = "comparisons",
+    params(("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "How many; 50 if absent.")),
+    responses(
+        (status = 200, description = "Youngest first", body = ListView),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn list(State(app): State<AppState>, uri: Uri) -> Result<Response<Body>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64);
+    params.done()?;
+    let all = app.comparisons.list(limit as usize);
+    Ok(json(StatusCode::OK, &ListView { data: all.iter().map(view).collect() }))
+}

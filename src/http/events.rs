@@ -1,0 +1,225 @@
+//! An order's events as they happen (SSE), with the seed's narration.
+//!
+//! The stream comes and looks every few milliseconds; nobody pushes to it, so a slow reader slows nobody. After the end
+//! the same events are told from the records. It deliberately keeps no state per stream but the number last sent.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream;
+use serde::Serialize;
+
+use super::AppState;
+use super::orders::{find, id};
+use super::problem::Problem;
+use super::wire::{self, OrderView, ms};
+use crate::domain::id::OrderId;
+use crate::domain::job::{Job, Status};
+use crate::domain::narration;
+use crate::domain::record::Outcome;
+use crate::model::recorder::{self, Event as StepEvent};
+
+/// Time between two looks: below what a person sees as delay, above what a look costs by a factor of a thousand.
+const LOOK: Duration = Duration::from_millis(40);
+/// Time between two `progress` events.
+const PROGRESS: Duration = Duration::from_millis(100);
+/// Sign of life for proxies that close silent connections.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What a client is told to wait before it reconnects.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Follow an order
+///
+/// Server-sent events: `snapshot` (the order), `order.running`, `step.started`, `step.finished` (each with its
+/// narration), `progress` (orders above 10,000 steps), and at the end `order.succeeded`, `order.failed` or
+/// `order.canceled`. Ids are attempt.seq; reconnect with `Last-Event-ID`. An unknown id is answered by `gap` and a new
+/// `snapshot`; after the end by 204. Not executable from the API docs: a browser shows a stream only when it has ended;
+/// use `curl -N`, or the page at `/`.
+#[utoipa::path(get, path = "/orders/{id}/events", operation_id = "followOrder", tag = "orders",
+    params(
+        ("id" = String, Path, description = "The order's id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
+    ),
+    extensions(("x-executable" = json!(false))),
+    responses(
+        (status = 200, description = "Events until the order has ended", content_type = "text/event-stream"),
+        (status = 204, description = "Everything has been told"),
+        (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn follow(
+    State(app): State<AppState>,
+    Path(text): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let id = id(&text)?;
+    let job = find(&app.kitchen, id)?;
+    let seen = headers.get("last-event-id").map(|v| position(v, &job));
+    if job.status.is_done() && seen == Some(Some(last_seq(&job))) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let mut teller = Teller { app, id, seen: seen.flatten().unwrap_or(0), told: VecDeque::new(), over: false };
+    match seen {
+        Some(Some(_)) => {}
+        Some(None) => {
+            teller.told.push_back(Event::default().event("gap").data("{}"));
+            teller.order("snapshot", &job, None);
+        }
+        None => teller.order("snapshot", &job, None),
+    }
+    let events = stream::unfold(teller, |mut teller| async move {
+        let event = teller.next().await?;
+        Some((Ok::<_, Infallible>(event), teller))
+    });
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The seq of an id of this order; `None` for an id that is none.
+fn position(value: &HeaderValue, job: &Job) -> Option<u32> {
+    let (attempt, seq) = value.to_str().ok()?.split_once('.')?;
+    let seq = seq.parse().ok()?;
+    (attempt.parse() == Ok(job.attempt) && (!job.status.is_done() || seq <= last_seq(job))).then_some(seq)
+}
+
+/// The seq of the event that ends an ended order.
+fn last_seq(job: &Job) -> u32 {
+    job.summary.as_ref().map_or(1, |summary| summary.events.max(1) + 1)
+}
+
+struct Teller {
+    app: AppState,
+    id: OrderId,
+    /// Number of the last event told.
+    seen: u32,
+    told: VecDeque<Event>,
+    over: bool,
+}
+
+#[derive(Serialize)]
+struct StepData<'a> {
+    dish: u32,
+    step: &'a str,
+    kind: &'static str,
+    at_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    narration: String,
+}
+
+#[derive(Serialize)]
+struct ProgressData {
+    steps_done: u64,
+    steps_total: u64,
+    dishes_done: u32,
+    dishes_total: u32,
+}
+
+impl Teller {
+    async fn next(&mut self) -> Option<Event> {
+        let mut progressed = None;
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return Some(event);
+            }
+            if self.over || self.app.is_closing() {
+                return None;
+            }
+            let kitchen = self.app.kitchen.clone();
+            let watched = kitchen.watch(self.id);
+            let ended = watched.ended();
+            // Gone while it was watched: nothing more to tell.
+            let job = find(&kitchen, self.id).ok()?;
+            self.look(&job);
+            if self.told.is_empty() && !self.over {
+                let pause = if job.spec.steps_total() > crate::domain::limits::RECORDS { PROGRESS } else { LOOK };
+                let _ = tokio::time::timeout(pause, ended).await;
+                self.progress(&job, &mut progressed);
+            }
+        }
+    }
+
+    /// Tells what has happened since the last look.
+    fn look(&mut self, job: &Job) {
+        if job.status == Status::Queued {
+            return;
+        }
+        if self.seen == 0 {
+            self.seen = 1;
+            self.order("order.running", job, Some(1));
+        }
+        if job.status.is_done() {
+            self.replay(job);
+            let last = last_seq(job);
+            self.order(&format!("order.{}", job.status.name()), job, Some(last));
+            self.over = true;
+        } else if let Some(run) = self.app.kitchen.run(self.id) {
+            for event in run.recorder.events_after(self.seen) {
+                self.step(job, event);
+            }
+        }
+    }
+
+    /// Tells an ended order's steps from its records.
+    fn replay(&mut self, job: &Job) {
+        let records = self.app.kitchen.store.steps(self.id).unwrap_or_else(|| Arc::new(Vec::new()));
+        let events = recorder::told(&records).into_iter().filter(|event| event.seq > self.seen);
+        let events: Vec<_> = events.collect();
+        for event in events {
+            self.step(job, event);
+        }
+    }
+
+    fn progress(&mut self, job: &Job, before: &mut Option<(u64, u32)>) {
+        let Some(run) = self.app.kitchen.run(self.id).filter(|run| !run.recorder.is_live()) else { return };
+        let (steps_done, dishes_done) = run.recorder.progress();
+        if before.replace((steps_done, dishes_done)) != Some((steps_done, dishes_done)) {
+            let steps_total = job.spec.steps_total();
+            let data = ProgressData { steps_done, steps_total, dishes_done, dishes_total: job.spec.dishes };
+            self.tell("progress", None, &data);
+        }
+    }
+
+    fn order(&mut self, name: &str, job: &Job, seq: Option<u32>) {
+        let view = OrderView::new(job, wire::live(&self.app.kitchen, job));
+        self.tell(name, seq.map(|seq| (job.attempt.max(1), seq)), &view);
+    }
+
+    fn step(&mut self, job: &Job, event: StepEvent) {
+        self.seen = event.seq;
+        let (at, step) = (event.at, job.spec.step(event.at));
+        let narration = match event.outcome {
+            None => narration::start(at.dish, &step.name, step.work),
+            Some(outcome) => narration::end(at.dish, &step.name, outcome),
+        };
+        let data = StepData {
+            dish: at.dish,
+            step: &step.name,
+            kind: step.work.kind(),
+            at_ms: ms(event.offset),
+            outcome: event.outcome.map(Outcome::name),
+            narration,
+        };
+        let name = if event.outcome.is_some() { "step.finished" } else { "step.started" };
+        self.tell(name, Some((job.attempt, event.seq)), &data);
+    }
+
+    /// JSON has no raw line breaks, so user text cannot split a frame.
+    fn tell(&mut self, name: &str, id: Option<(u32, u32)>, data: &impl Serialize) {
+        let mut event = Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default());
+        if let Some((attempt, seq)) = id {
+            event = event.id(format!("{attempt}.{seq}"));
+        } else if name == "snapshot" {
+            event = event.retry(RETRY);
+        }
+        self.told.push_back(event);
+    }
+}

@@ -1,0 +1,136 @@
+//! How the house is: probes, statistics, metrics, version.
+//!
+//! Probes are never behind load shedding, and liveness touches no lock of the kitchen. It deliberately answers with real
+//! status codes: a probe that is always 200 is none.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::orders::json;
+use super::steps::text_answer;
+use crate::domain::job::Status;
+
+/// A probe's answer.
+#[derive(Serialize, ToSchema)]
+pub struct Probe {
+    /// `ok`, or what is the matter.
+    pub status: &'static str,
+    /// What keeps orders: `memory` forgets them at a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<&'static str>,
+}
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "house",
+    responses((status = 200, description = "Yes", body = Probe)))]
+pub async fn livez() -> Response<Body> {
+    json(StatusCode::OK, &Probe { status: "ok", durability: None })
+}
+
+/// Does it accept orders?
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "house",
+    responses((status = 200, description = "Yes", body = Probe), (status = 503, description = "Not (any more)", body = Probe)))]
+pub async fn readyz(State(app): State<AppState>) -> Response<Body> {
+    if app.kitchen.is_draining() {
+        return json(StatusCode::SERVICE_UNAVAILABLE, &Probe { status: "draining", durability: None });
+    }
+    json(StatusCode::OK, &Probe { status: "ok", durability: Some("memory") })
+}
+
+/// The same as /readyz
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "house",
+    responses((status = 200, description = "Accepts orders", body = Probe), (status = 503, description = "Does not", body = Probe)))]
+pub async fn healthz(app: State<AppState>) -> Response<Body> {
+    readyz(app).await
+}
+
+/// Version of the service.
+#[derive(Serialize, ToSchema)]
+pub struct Version {
+    /// Always `pasta-fasta`.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Changes with every start; ids carry it.
+    pub boot: String,
+}
+
+/// Which version is this?
+#[utoipa::path(get, path = "/version", operation_id = "getVersion", tag = "house",
+    responses((status = 200, description = "The version", body = Version)))]
+pub async fn version(State(app): State<AppState>) -> Response<Body> {
+    let version = env!("CARGO_PKG_VERSION");
+    json(StatusCode::OK, &Version { name: "pasta-fasta", version, boot: app.kitchen.ids.boot() })
+}
+
+/// Counts of the house. `accepted` is the sum of the six states.
+#[derive(Serialize, ToSchema)]
+pub struct Stats {
+    /// Orders accepted since the start.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub accepted: u64,
+    /// Waiting now.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub queued: u64,
+    /// Running now.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub running: u64,
+    /// Succeeded since the start.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub succeeded: u64,
+    /// Failed since the start.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub failed: u64,
+    /// Canceled since the start.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub canceled: u64,
+    /// Expired since the start.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub expired: u64,
+    /// Ended orders still kept.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub kept: u64,
+    /// Bytes of waiting and running orders.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub active_bytes: u64,
+    /// Bytes of ended orders.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub ended_bytes: u64,
+    /// Child processes now.
+    #[schema(minimum = 0, maximum = 4_194_304)]
+    pub children: u64,
+}
+
+/// How busy is the house?
+#[utoipa::path(get, path = "/stats", operation_id = "getStats", tag = "house",
+    responses((status = 200, description = "The counts", body = Stats)))]
+pub async fn stats(State(app): State<AppState>) -> Response<Body> {
+    let counts = app.kitchen.store.counts();
+    let of = |status: Status| counts.by_status[status as usize];
+    let stats = Stats {
+        accepted: counts.accepted,
+        queued: of(Status::Queued),
+        running: of(Status::Running),
+        succeeded: of(Status::Succeeded),
+        failed: of(Status::Failed),
+        canceled: of(Status::Canceled),
+        expired: of(Status::Expired),
+        kept: counts.kept,
+        active_bytes: counts.active_bytes as u64,
+        ended_bytes: counts.ended_bytes as u64,
+        children: app.kitchen.staff.pass_if_started().map_or(0, |pass| pass.alive() as u64),
+    };
+    json(StatusCode::OK, &stats)
+}
+
+/// Prometheus metrics
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "house",
+    responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
+pub async fn metrics(State(app): State<AppState>) -> Response<Body> {
+    let text = app.kitchen.metrics.scrape(app.kitchen.reading());
+    text_answer("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+}

@@ -1,0 +1,297 @@
+//! Orders as the outside sees them. Borrowed from the job, written once, nothing computed that the job knows.
+//!
+//! Times are milliseconds with microsecond precision, timestamps RFC 3339 in UTC. It deliberately reads nothing: what
+//! clients send is in [`crate::domain::ask`].
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use super::wire_parts::{At, LabelsView, RecipeView, SetupView, ValuesView, ms, signed_ms};
+use crate::domain::job::{ErrorKind, Job, Status};
+use crate::domain::limits;
+use crate::domain::spec::Spec;
+use crate::kitchen::Kitchen;
+use crate::model;
+
+/// An order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Order)]
+pub struct OrderView<'a> {
+    /// `ord_` and a UUIDv7; ids sort by birth.
+    pub id: String,
+    /// `queued`, `running`, `succeeded`, `failed`, `canceled` or `expired`; more may come, test `done`.
+    pub status: &'static str,
+    /// Whether it has ended; ended orders never change.
+    pub done: bool,
+    /// How steps are run.
+    pub model: &'static str,
+    /// Options of the model, defaults filled in.
+    #[schema(value_type = std::collections::BTreeMap<String, crate::domain::ask::Value>)]
+    pub setup: SetupView,
+    /// What is cooked.
+    #[schema(value_type = crate::domain::ask::InlineRecipe)]
+    pub recipe: RecipeView<'a>,
+    /// How many dishes.
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub dishes: u32,
+    /// Dishes in progress at once; null for all.
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub max_in_flight: Option<u32>,
+    /// Order of the steps within a dish.
+    pub step_order: &'static str,
+    /// Where it is cooked.
+    pub isolation: &'static str,
+    /// Divisor of every wait.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub speed: u32,
+    /// What fixes the random draws.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub seed: u64,
+    /// The client's marks.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub labels: LabelsView<'a>,
+    /// Run time after which it fails.
+    #[schema(minimum = 1, maximum = 86_400_000)]
+    pub timeout_ms: Option<u64>,
+    /// Number of its run; 0 before the first.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub attempt: u32,
+    /// Accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: At,
+    /// Taken up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<At>,
+    /// Ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<At>,
+    /// Start deadline; null for none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<At>,
+    /// Kept at least until then, unless the house needs the room.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub retained_until: Option<At>,
+    /// Whether somebody asked to stop it.
+    pub cancel_requested: bool,
+    /// How far it is.
+    pub progress: ProgressView,
+    /// Its figures; null before it ended.
+    pub timings: TimingsView,
+    /// Other orders that were running when it started.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub concurrent_orders: u32,
+    /// What it yielded; null before it ended.
+    pub result: Option<ResultView<'a>>,
+    /// Why it failed; set exactly when it failed or expired.
+    pub error: Option<OrderErrorView<'a>>,
+    /// Where to go from here.
+    pub links: LinksView,
+}
+
+/// How far an order is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Progress)]
+pub struct ProgressView {
+    /// Steps that are over.
+    #[schema(minimum = 0, maximum = 3_000_000)]
+    pub steps_done: u64,
+    /// Steps of the order.
+    #[schema(minimum = 0, maximum = 3_000_000)]
+    pub steps_total: u64,
+    /// Dishes that are over.
+    #[schema(minimum = 0, maximum = 3_000_000)]
+    pub dishes_done: u32,
+    /// Dishes of the order.
+    #[schema(minimum = 0, maximum = 3_000_000)]
+    pub dishes_total: u32,
+}
+
+/// The figures of an order, milliseconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Timings)]
+pub struct TimingsView {
+    /// From acceptance to start.
+    pub queue_ms: Option<f64>,
+    /// From start to the end of the last step.
+    pub makespan_ms: Option<f64>,
+    /// Mean completion time of the dishes that succeeded, from the order's start.
+    pub mean_dish_ms: Option<f64>,
+    /// 95th percentile of the same.
+    pub p95_dish_ms: Option<f64>,
+    /// CPU time of all steps.
+    pub cpu_ms: Option<f64>,
+    /// CPU time of all processes of its own (isolation `kitchen`).
+    pub process_cpu_ms: Option<f64>,
+    /// Sum of VmHWM over its processes (isolation `kitchen`).
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub peak_memory_bytes: Option<u64>,
+    /// The largest delay with which the end of a wait was noticed.
+    pub max_lag_ms: Option<f64>,
+}
+
+/// What an order yielded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderResult)]
+pub struct ResultView<'a> {
+    /// Dishes all of whose steps succeeded.
+    #[schema(minimum = 0, maximum = 3_000_000)]
+    pub dishes_succeeded: u32,
+    /// Dishes with a step that failed.
+    #[schema(minimum = 0, maximum = 3_000_000)]
+    pub dishes_failed: u32,
+    /// Per step the value that every dish computed, as a decimal string; null if they differ or there is none.
+    #[schema(value_type = std::collections::BTreeMap<String, Option<String>>)]
+    pub values: ValuesView<'a>,
+}
+
+/// Why an order failed: a problem document with a `kind`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderError)]
+pub struct OrderErrorView<'a> {
+    /// Where the kind is explained.
+    #[serde(rename = "type")]
+    pub problem: String,
+    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown` or `spawn`.
+    pub kind: &'static str,
+    /// The kind in words.
+    pub title: &'static str,
+    /// What happened.
+    pub detail: &'a str,
+    /// The dish whose step failed first.
+    #[schema(minimum = 1, maximum = 3_000_000)]
+    pub dish: Option<u32>,
+    /// That step.
+    pub step: Option<&'a str>,
+}
+
+/// Where to go from an order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Links)]
+pub struct LinksView {
+    /// The order.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// Its events as they happen (SSE).
+    pub events: String,
+    /// Its steps.
+    pub steps: String,
+    /// Its Gantt chart.
+    pub timeline: String,
+    /// POST here to stop it.
+    pub cancel: String,
+}
+
+/// Steps and dishes that are over.
+type Done = (u64, u32);
+
+impl<'a> OrderView<'a> {
+    /// The order as it stands; `live` is the progress of its run, if it is running.
+    #[must_use]
+    pub fn new(job: &'a Job, live: Option<Done>) -> Self {
+        let spec: &Spec = &job.spec;
+        let id = job.id.to_string();
+        let (steps_done, dishes_done) = live.unwrap_or_else(|| done_at_end(job));
+        Self {
+            status: job.status.name(),
+            done: job.status.is_done(),
+            model: model::get(spec.model).info().name,
+            setup: SetupView { model: spec.model, setup: spec.setup },
+            recipe: RecipeView(&spec.recipe),
+            dishes: spec.dishes,
+            max_in_flight: spec.max_in_flight,
+            step_order: spec.step_order.name(),
+            isolation: spec.isolation.name(),
+            speed: spec.speed,
+            seed: spec.seed,
+            labels: LabelsView(&spec.labels),
+            timeout_ms: spec.timeout.map(|d| d.as_millis() as u64),
+            attempt: job.attempt,
+            created_at: At(job.created_us),
+            started_at: job.started_us.map(At),
+            finished_at: job.finished_us.map(At),
+            expires_at: None,
+            retained_until: job.finished_us.map(|at| At(at + limits::RETENTION_S * 1_000_000)),
+            cancel_requested: job.cancel_requested,
+            progress: ProgressView {
+                steps_done,
+                steps_total: spec.steps_total(),
+                dishes_done,
+                dishes_total: spec.dishes,
+            },
+            timings: timings(job),
+            concurrent_orders: job.concurrent_orders,
+            result: job.summary.as_ref().map(|summary| ResultView {
+                dishes_succeeded: summary.dishes_succeeded,
+                dishes_failed: summary.dishes_failed,
+                values: ValuesView { recipe: &spec.recipe, values: &summary.values },
+            }),
+            error: error(job),
+            links: links(&id),
+            id,
+        }
+    }
+}
+
+fn done_at_end(job: &Job) -> Done {
+    job.summary.as_ref().map_or((0, 0), |summary| {
+        let steps: u32 = summary.totals.steps[..2].iter().sum();
+        (u64::from(steps), summary.dishes_succeeded + summary.dishes_failed)
+    })
+}
+
+fn timings(job: &Job) -> TimingsView {
+    let summary = job.summary.as_ref();
+    TimingsView {
+        queue_ms: job.started_us.map(|_| ms(job.queue_ns)),
+        makespan_ms: summary.map(|s| ms(s.makespan)),
+        mean_dish_ms: summary.and_then(|s| s.mean_dish).map(ms),
+        p95_dish_ms: summary.and_then(|s| s.p95_dish).map(ms),
+        cpu_ms: summary.map(|s| ms(s.totals.cpu)),
+        process_cpu_ms: summary.and_then(|s| s.bill).map(|bill| ms(bill.cpu)),
+        peak_memory_bytes: summary.and_then(|s| s.bill).map(|bill| bill.peak_rss_bytes),
+        max_lag_ms: summary.map(|s| ms(s.totals.lag_max)),
+    }
+}
+
+fn error(job: &Job) -> Option<OrderErrorView<'_>> {
+    let error = job.error.as_ref()?;
+    Some(OrderErrorView {
+        problem: format!("/problems/{}", error.kind.name()),
+        kind: error.kind.name(),
+        title: title(error.kind),
+        detail: &error.detail,
+        dish: error.at.map(|at| at.dish),
+        step: error.at.map(|at| &*job.spec.step(at).name),
+    })
+}
+
+fn title(kind: ErrorKind) -> &'static str {
+    super::problem::ALL.iter().find(|k| k.status == 200 && k.slug == kind.name()).map_or("", |k| k.title)
+}
+
+fn links(id: &str) -> LinksView {
+    let to = |tail: &str| format!("/orders/{id}{tail}");
+    LinksView { this: to(""), events: to("/events"), steps: to("/steps"), timeline: to("/timeline"), cancel: to("/cancel") }
+}
+
+/// The version of an order for `ETag`: attempt and revision. The revision rises with every state and step.
+#[must_use]
+pub fn etag(job: &Job, live: Option<Done>) -> String {
+    let (steps, dishes) = live.unwrap_or_else(|| done_at_end(job));
+    let progress = steps + u64::from(dishes) + u64::from(job.cancel_requested);
+    let state = match job.status {
+        Status::Queued => 0,
+        Status::Running => 1,
+        _ => 2 + job.summary.as_ref().map_or(0, |s| u64::from(s.totals.steps[2])),
+    };
+    format!("\"{}.{}\"", job.attempt, state + progress)
+}
+
+/// An order and its progress, read from the kitchen.
+#[must_use]
+pub fn live(kitchen: &Kitchen, job: &Job) -> Option<Done> {
+    if job.status != Status::Running {
+        return None;
+    }
+    kitchen.run(job.id).map(|run| run.recorder.progress())
+}

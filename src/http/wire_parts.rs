@@ -1,0 +1,143 @@
+//! Parts of an order that are written without being built: options, labels, recipes, values, times.
+//!
+//! It deliberately allocates almost nothing: an order is answered tens of thousands of times a second.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::domain::Ns;
+use crate::domain::options;
+use crate::domain::recipe::{Fault, Recipe, Work};
+use crate::domain::spec::{ModelId, Setup};
+use crate::domain::summary::Agreed;
+use crate::model;
+
+/// Writes options as an object.
+pub struct SetupView {
+    /// Whose options.
+    pub model: ModelId,
+    /// Their values.
+    pub setup: Setup,
+}
+
+impl Serialize for SetupView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let table = model::get(self.model).info().options;
+        serializer.collect_map(table.iter().zip(self.setup.0).map(|(info, c)| (info.name, options::echo(info, c))))
+    }
+}
+
+/// Writes labels as an object.
+pub struct LabelsView<'a>(pub &'a [(Box<str>, Box<str>)]);
+
+impl Serialize for LabelsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(k, v)| (k, v)))
+    }
+}
+
+/// Writes the values of counting steps as an object of decimal strings.
+pub struct ValuesView<'a> {
+    /// Whose steps.
+    pub recipe: &'a Recipe,
+    /// Their values, by step.
+    pub values: &'a [Agreed],
+}
+
+impl Serialize for ValuesView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (i, step) in self.recipe.steps.iter().enumerate() {
+            if matches!(step.work, Work::Iterations(_)) {
+                let value = match self.values.get(i) {
+                    Some(Agreed::On(value)) => Some(value.to_string()),
+                    _ => None,
+                };
+                map.serialize_entry(&step.name, &value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Writes a recipe as a client would.
+pub struct RecipeView<'a>(pub &'a Recipe);
+
+impl Serialize for RecipeView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("name", &self.0.name)?;
+        map.serialize_entry("steps", &StepsView(self.0))?;
+        map.end()
+    }
+}
+
+struct StepsView<'a>(&'a Recipe);
+struct StepView<'a>(&'a Recipe, usize);
+struct AfterView<'a>(&'a Recipe, u128);
+struct WorkView(Work);
+
+impl Serialize for StepsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..self.0.steps.len()).map(|i| StepView(self.0, i)))
+    }
+}
+
+impl Serialize for StepView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let step = &self.0.steps[self.1];
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &step.name)?;
+        map.serialize_entry("work", &WorkView(step.work))?;
+        if step.after != 0 {
+            map.serialize_entry("after", &AfterView(self.0, step.after))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for AfterView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.0.steps.iter().enumerate().filter(|(i, _)| self.1 >> i & 1 == 1);
+        serializer.collect_seq(names.map(|(_, step)| &step.name))
+    }
+}
+
+impl Serialize for WorkView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.0.kind())?;
+        match self.0 {
+            Work::Wait(d) | Work::BlockingWait(d) | Work::Burn(d) => map.serialize_entry("ms", &(d.as_millis() as u64))?,
+            Work::Iterations(n) => map.serialize_entry("iterations", &n)?,
+            Work::Fault(fault) => map.serialize_entry("what", fault_name(fault))?,
+        }
+        map.end()
+    }
+}
+
+fn fault_name(fault: Fault) -> &'static str {
+    ["exit", "abort", "panic", "hang", "oom"][fault as usize]
+}
+
+/// A span in milliseconds with microsecond precision.
+pub fn ms(ns: Ns) -> f64 {
+    (ns / 1_000) as f64 / 1_000.0
+}
+
+/// A signed span in milliseconds with microsecond precision.
+pub fn signed_ms(ns: i64) -> f64 {
+    (ns / 1_000) as f64 / 1_000.0
+}
+
+/// A timestamp.
+pub struct At(pub i64);
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(at) => serializer.collect_str(&format_args!("{at:.6}")),
+            Err(_) => serializer.serialize_unit(),
+        }
+    }
+}

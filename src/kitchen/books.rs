@@ -1,0 +1,79 @@
+//! The beginning and the end of an order's record.
+//!
+//! It deliberately runs on the thread that ended the run: no hop, no queue between the last step and the answer.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::Kitchen;
+use crate::clock;
+use crate::domain::Ns;
+use crate::domain::id::OrderId;
+use crate::domain::job::{Job, Status};
+use crate::domain::spec::Spec;
+use crate::domain::summary;
+use crate::model::cancel::Reason;
+use crate::model::run::{Finisher, Run, RunEnd};
+use crate::store::{Fence, Finish, Room};
+
+/// An order that is being cooked.
+pub(super) struct Active {
+    pub(super) run: Arc<Run>,
+    pub(super) attempt: u32,
+    pub(super) room: Room,
+    pub(super) queue: Ns,
+    pub(super) others: u32,
+}
+
+/// A new order, waiting.
+pub(super) fn new_job(id: OrderId, spec: Spec, now_us: i64) -> Job {
+    Job {
+        id,
+        spec: Arc::new(spec),
+        status: Status::Queued,
+        attempt: 0,
+        created_us: now_us,
+        started_us: None,
+        finished_us: None,
+        queue_ns: 0,
+        cancel_requested: false,
+        concurrent_orders: 0,
+        error: None,
+        summary: None,
+    }
+}
+
+/// Stops a run that takes too long.
+pub(super) async fn time_out(run: Weak<Run>, after: Duration) {
+    tokio::time::sleep(after).await;
+    if let Some(run) = run.upgrade() {
+        run.cancel.request(Reason::Timeout);
+    }
+}
+
+impl Finisher for Kitchen {
+    fn finished(&self, run: &Run, end: RunEnd) {
+        let elapsed = run.offset(end.at);
+        let sampled = !run.recorder.is_live();
+        let (harvest, events) = run.recorder.harvest(elapsed);
+        let (summary, records) = summary::close(&run.spec, harvest, elapsed, events, sampled);
+        let Some(active) = self.runs().get(&run.id).map(|a| (a.attempt, a.room, a.queue, a.others)) else { return };
+        let (attempt, room, queue, others) = active;
+        self.metrics.order_ended(run.spec.model, end.status, queue, Some((elapsed, &summary.totals)));
+        let finish = Finish {
+            fence: Fence { id: run.id, attempt },
+            status: end.status,
+            error: end.error,
+            finished_us: clock::wall_us(),
+            concurrent_orders: others,
+            summary,
+            records,
+        };
+        if self.store.finish(finish).is_none() {
+            tracing::warn!(order = %run.id, attempt, "stale end of a run refused");
+        }
+        self.runs().remove(&run.id);
+        self.release(room);
+        self.watchers.notify(run.id);
+    }
+}

@@ -1,0 +1,11 @@
+//! The laboratory: comparisons of models on the same work, and pictures of what happened.
+//!
+//! It reads the store and asks the kitchen; it deliberately writes neither.
+
+pub mod comparisons;
+pub mod entry;
+pub mod line_up;
+pub mod plan;
+pub mod probe;
+pub mod statistics;
+pub mod timeline;

@@ -1,0 +1,99 @@
+//! What a comparison can afford: closed forms for the makespan of each model, and how many dishes fit a time budget.
+//!
+//! The closed forms (laboratory: identical dishes, no GIL) are for planning, and shown beside the measurement as what
+//! one would expect by hand. They deliberately ignore start and message costs.
+
+use std::time::Duration;
+
+use crate::domain::recipe::Work;
+use crate::domain::spec::{Choice, Spec};
+use crate::model;
+
+/// A dish's demands, seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Demands {
+    /// Waits that free the chef of an event loop.
+    wait: f64,
+    /// Waits that keep him.
+    blocking: f64,
+    /// CPU.
+    cpu: f64,
+}
+
+/// What 400,000 iterations count as, seconds per iteration.
+const SECONDS_PER_ITERATION: f64 = 0.001 / crate::domain::limits::ITERATIONS_PER_CPU_MS as f64;
+
+fn demands(spec: &Spec) -> Demands {
+    let mut sum = Demands { wait: 0.0, blocking: 0.0, cpu: 0.0 };
+    for step in &spec.recipe.steps {
+        let wait = |d: Duration| d.as_secs_f64() / f64::from(spec.speed);
+        match step.work {
+            Work::Wait(d) => sum.wait += wait(d),
+            Work::BlockingWait(d) => sum.blocking += wait(d),
+            Work::Iterations(n) => sum.cpu += n as f64 * SECONDS_PER_ITERATION,
+            Work::Burn(d) => sum.cpu += d.as_secs_f64(),
+            Work::Fault(_) => {}
+        }
+    }
+    sum
+}
+
+/// The makespan one expects of this order on this many cores, seconds.
+#[must_use]
+pub fn expected(spec: &Spec, cores: f64, house_pool: usize, house_kitchens: usize) -> f64 {
+    let d = demands(spec);
+    let n = f64::from(spec.dishes);
+    let setup = spec.setup.0;
+    let count = |choice, house: usize, per_step: f64| match choice {
+        Choice::Count(k) => f64::from(k),
+        Choice::Word(0) => house as f64,
+        Choice::Word(_) => per_step,
+    };
+    // k workers that stay with a wait: each can be busy with one dish's step, and they share the cores.
+    let pool = |k: f64| {
+        let dish = d.wait + d.blocking + d.cpu;
+        (n * dish / k.min(n)).max(dish).max(n * d.cpu / cores.min(k))
+    };
+    // k event loops: waits overlap, everything else is serial on its loop.
+    let loops = |k: f64| d.wait + (n * d.blocking / k.min(n)).max(d.blocking) + (n * d.cpu / k.min(cores)).max(d.cpu);
+    match model::get(spec.model).info().name {
+        "asyncio" => match setup[1] {
+            Choice::Count(0) => loops(1.0),
+            assistants => d.wait + {
+                let k = count(assistants, house_pool, 1.0);
+                (n * (d.cpu + d.blocking) / k).max(n * d.cpu / cores.min(k)).max(d.cpu + d.blocking)
+            },
+        },
+        "multithreading" => pool(count(setup[0], house_pool, n)),
+        "multiprocessing" => {
+            let kitchens = count(setup[0], house_kitchens, n);
+            match setup[1] {
+                Choice::Word(1) => loops(kitchens),
+                Choice::Word(2) => pool(kitchens * house_pool as f64),
+                _ => pool(kitchens),
+            }
+        }
+        _ => n * (d.wait + d.blocking + d.cpu),
+    }
+}
+
+/// Dishes that must be cooked for a rate to be seen: enough to fill the house's pool three times.
+#[must_use]
+pub fn fewest(house_pool: usize) -> u32 {
+    3 * house_pool as u32
+}
+
+/// How many of an order's dishes fit, when `cost` seconds are needed for a given number of dishes.
+#[must_use]
+pub fn fitting(dishes: u32, fewest: u32, budget: Duration, cost: impl Fn(u32) -> f64) -> u32 {
+    let fits = |n: u32| cost(n) <= budget.as_secs_f64();
+    if fits(dishes) {
+        return dishes;
+    }
+    let (mut low, mut high) = (fewest.min(dishes), dishes);
+    while high - low > 1 {
+        let middle = u32::midpoint(low, high);
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    low
+}

@@ -1,0 +1,188 @@
+//! One chef cooking one order: a future per dish, all polled by the loop that runs this.
+//!
+//! It deliberately starts no thread but the order's own assistants, if it asked for some.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinSet, unconstrained};
+
+use super::ASSISTANTS;
+use crate::clock;
+use crate::domain::Ns;
+use crate::domain::recipe::{StepRef, Work};
+use crate::domain::record::Outcome;
+use crate::domain::spec::Choice;
+use crate::model::pool::{Pool, Task};
+use crate::model::run::Run;
+use crate::model::work;
+
+/// Dishes that one task of the loop holds. Between two groups other orders get their turn, so a million dishes do not
+/// keep the house's loop for longer than some thousand polls take (about 0.3 ms).
+const GROUP: u32 = 1024;
+
+/// Work at the assistants' that has begun.
+#[derive(Default)]
+struct Begun {
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+/// One chef at one order.
+pub(super) struct Chef {
+    run: Arc<Run>,
+    assistants: Option<Arc<Pool>>,
+    begun: Arc<Begun>,
+}
+
+impl Chef {
+    /// Cooks the order to its end, or until it is asked to stop.
+    pub(super) async fn cook(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
+        let own_pool = match run.spec.setup.0[ASSISTANTS] {
+            Choice::Count(n) if n > 0 => Some(Pool::new(n as usize, "assistant")),
+            _ => None,
+        };
+        let assistants = house_pool.or_else(|| own_pool.clone());
+        let chef = Rc::new(Self { run, assistants, begun: Arc::default() });
+        tokio::select! {
+            biased;
+            () = chef.clone().all() => {}
+            () = chef.run.cancel.requested() => {}
+        }
+        chef.await_assistants().await;
+        if let Some(pool) = own_pool {
+            pool.close();
+        }
+        chef.run.finish();
+    }
+
+    async fn all(self: Rc<Self>) {
+        let spec = &self.run.spec;
+        let dishes = spec.first_dish..spec.first_dish + spec.dishes;
+        if spec.dishes <= GROUP || spec.max_in_flight.is_some() {
+            let window = spec.window() as usize;
+            return self.clone().group(dishes, window).await;
+        }
+        let mut groups = JoinSet::new();
+        for first in dishes.clone().step_by(GROUP as usize) {
+            let group = first..dishes.end.min(first + GROUP);
+            groups.spawn_local(unconstrained(self.clone().group(group, GROUP as usize)));
+        }
+        while groups.join_next().await.is_some() {}
+    }
+
+    async fn group(self: Rc<Self>, mut dishes: Range<u32>, window: usize) {
+        let chain = self.run.spec.recipe.is_chain(self.run.spec.step_order);
+        if chain {
+            let mut open = FuturesUnordered::new();
+            loop {
+                open.extend(dishes.by_ref().take(window - open.len()).map(|dish| self.clone().chain(dish)));
+                if open.next().await.is_none() {
+                    return;
+                }
+            }
+        }
+        let mut open = FuturesUnordered::new();
+        loop {
+            open.extend(dishes.by_ref().take(window - open.len()).map(|dish| self.clone().web(dish)));
+            if open.next().await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// A dish whose steps follow one another.
+    async fn chain(self: Rc<Self>, dish: u32) {
+        // A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
+        let mut ready = if self.run.spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 };
+        for step in 0..self.run.spec.recipe.steps.len() as u16 {
+            let outcome = self.step(StepRef { dish, step }, ready).await;
+            if outcome != Outcome::Succeeded {
+                return self.dish_over(outcome);
+            }
+            ready = self.run.elapsed();
+        }
+        self.run.recorder.dish_over(0, ready, true);
+    }
+
+    /// A dish whose steps wait for any others.
+    async fn web(self: Rc<Self>, dish: u32) {
+        let spec = &self.run.spec;
+        let ready = if spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 };
+        let (mut ready, mut begun, mut done) = (ready, 0_u128, 0_u128);
+        let mut worst = Outcome::Succeeded;
+        let mut open = FuturesUnordered::new();
+        loop {
+            for i in 0..spec.recipe.steps.len() {
+                let may_begin = begun >> i & 1 == 0 && spec.recipe.before(i, spec.step_order) & !done == 0;
+                if may_begin && worst == Outcome::Succeeded {
+                    begun |= 1 << i;
+                    let (chef, at) = (&self, StepRef { dish, step: i as u16 });
+                    open.push(async move { (i, chef.step(at, ready).await) });
+                }
+            }
+            let Some((i, outcome)) = open.next().await else { break };
+            ready = self.run.elapsed();
+            done |= 1 << i;
+            if outcome != Outcome::Succeeded && worst != Outcome::Failed {
+                worst = outcome;
+            }
+        }
+        match worst {
+            Outcome::Succeeded => self.run.recorder.dish_over(0, ready, true),
+            other => self.dish_over(other),
+        }
+    }
+
+    fn dish_over(&self, outcome: Outcome) {
+        if outcome == Outcome::Failed {
+            self.run.recorder.dish_over(0, self.run.elapsed(), false);
+        }
+    }
+
+    async fn step(&self, at: StepRef, ready: Ns) -> Outcome {
+        match (self.run.spec.work(at), &self.assistants) {
+            (Work::Wait(d), _) => self.wait(at, ready, d).await,
+            (_, None) => self.run.do_step(0, at, ready),
+            (_, Some(pool)) => self.hand_over(pool, at, ready).await,
+        }
+    }
+
+    async fn wait(&self, at: StepRef, ready: Ns, d: Duration) -> Outcome {
+        let started = clock::now();
+        let seq = self.run.recorder.started(0, at, self.run.offset(started));
+        if !d.is_zero() {
+            tokio::time::sleep(d).await;
+        }
+        self.run.record(0, at, ready, seq, work::waited(started, clock::now(), Outcome::Succeeded))
+    }
+
+    /// `to_thread`: an assistant does the step, the chef goes on with other dishes.
+    async fn hand_over(&self, pool: &Arc<Pool>, at: StepRef, ready: Ns) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let (run, begun) = (self.run.clone(), self.begun.clone());
+        pool.push(Task::Job(Box::new(move |lane| {
+            // Counted before the flag is looked at, so that the chef who set it sees either nothing begun or this.
+            begun.count.fetch_add(1, Ordering::SeqCst);
+            if !run.cancel.is_requested() {
+                let _ = reply.send(run.do_step(lane, at, ready));
+            }
+            begun.count.fetch_sub(1, Ordering::SeqCst);
+            begun.changed.notify_one();
+        })));
+        answer.await.unwrap_or(Outcome::Canceled)
+    }
+
+    /// After a cancel: waits until no assistant works at this order any more.
+    async fn await_assistants(&self) {
+        while self.begun.count.load(Ordering::SeqCst) > 0 {
+            self.begun.changed.notified().await;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The event loops: the house's, which all orders share, and an order's own.
+//!
+//! Each is one OS thread with a current-thread tokio runtime that looks at its timers on every turn, as asyncio does. It
+//! deliberately does no I/O: the loop's only work is the dishes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+
+use super::chef::Chef;
+use crate::clock;
+use crate::domain::Ns;
+use crate::model::pool::Pool;
+use crate::model::run::Run;
+use crate::model::tune;
+
+/// Time between two looks at the loop's own lag.
+const TICK: Duration = Duration::from_millis(50);
+
+type Order = (Arc<Run>, Option<Arc<Pool>>);
+
+/// The house's chef.
+#[derive(Debug)]
+pub struct HouseChef {
+    orders: mpsc::UnboundedSender<Order>,
+    lag: Arc<Lag>,
+}
+
+/// How late the loop's ticker was.
+#[derive(Debug, Default)]
+struct Lag {
+    last: AtomicU64,
+    max: AtomicU64,
+}
+
+impl HouseChef {
+    /// Starts the loop's thread. It lives as long as the process.
+    pub fn start() -> std::io::Result<Self> {
+        let (orders, mut inbox) = mpsc::unbounded_channel::<Order>();
+        let lag = Arc::new(Lag::default());
+        let meter = lag.clone();
+        let serve = async move {
+            spawn_local(tick(meter));
+            while let Some((run, pool)) = inbox.recv().await {
+                spawn_local(cook(run, pool));
+            }
+        };
+        std::thread::Builder::new().name("house-chef".to_owned()).spawn(move || run_loop(serve))?;
+        Ok(Self { orders, lag })
+    }
+
+    /// Takes an order to the loop.
+    pub fn take(&self, run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
+        // The loop never ends before the process does.
+        let _ = self.orders.send((run, house_pool));
+    }
+
+    /// How late the loop's ticker was last, and at most so far.
+    #[must_use]
+    pub fn lag(&self) -> (Ns, Ns) {
+        (self.lag.last.load(Ordering::Relaxed), self.lag.max.load(Ordering::Relaxed))
+    }
+}
+
+/// Cooks one order on a loop of its own, on the calling thread.
+pub fn own(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
+    run_loop(cook(run, house_pool));
+}
+
+async fn cook(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
+    // The cooperative budget of tokio would hand a woken dish back unpolled after 128 others: quadratic for a million.
+    tokio::task::unconstrained(Chef::cook(run, house_pool)).await;
+}
+
+async fn tick(lag: Arc<Lag>) {
+    loop {
+        let before = clock::now();
+        tokio::time::sleep(TICK).await;
+        let late = (clock::now() - before).saturating_sub(clock::ns(TICK));
+        lag.last.store(late, Ordering::Relaxed);
+        lag.max.fetch_max(late, Ordering::Relaxed);
+    }
+}
+
+fn run_loop(work: impl Future<Output = ()>) {
+    tune::burner();
+    // 1: timers are looked at on every turn, as asyncio's select is.
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().event_interval(1).build();
+    match built {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, work),
+        Err(error) => tracing::error!(%error, "cannot build an event loop"),
+    }
+}

@@ -1,0 +1,114 @@
+//! The wish that a run stop, heard by threads in the middle of a wait or a CPU step and by tasks of an event loop.
+//!
+//! It deliberately kills nothing: whoever cannot be asked (a child process) is ended by the hook its model leaves here.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::thread::futex;
+use rustix::time::Timespec;
+use tokio::sync::Notify;
+
+use crate::clock;
+use crate::domain::Ns;
+
+/// Why a run is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A client asked.
+    Client = 1,
+    /// It ran too long.
+    Timeout = 2,
+    /// The service is going down.
+    Shutdown = 3,
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// The wish, and who waits for it.
+#[derive(Default)]
+pub struct Cancel {
+    /// 0, or a [`Reason`]; threads sleep on this word.
+    word: AtomicU32,
+    tasks: Notify,
+    hook: Mutex<Option<Hook>>,
+}
+
+impl std::fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cancel").field(&self.reason()).finish()
+    }
+}
+
+impl Cancel {
+    /// Asks to stop; the first reason stays.
+    pub fn request(&self, reason: Reason) {
+        if self.word.compare_exchange(0, reason as u32, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        let _ = futex::wake(&self.word, futex::Flags::PRIVATE, i32::MAX as u32);
+        self.tasks.notify_waiters();
+        let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    /// Why, if it was asked.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self.word.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Reason::Client),
+            2 => Some(Reason::Timeout),
+            _ => Some(Reason::Shutdown),
+        }
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != 0
+    }
+
+    /// Calls this when it is asked; at once if it was already.
+    pub fn on_request(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
+        // Asked between the caller's look and now: whoever takes the hook out first calls it.
+        if self.is_requested()
+            && let Some(hook) = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            hook();
+        }
+    }
+
+    /// Forgets the hook: the run is over.
+    pub fn disarm(&self) {
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Blocks the thread until `due` on the monotonic clock. Answers whether it was asked to stop instead.
+    pub fn sleep_until(&self, due: Ns) -> bool {
+        let deadline = Timespec { tv_sec: (due / 1_000_000_000) as i64, tv_nsec: (due % 1_000_000_000) as _ };
+        while !self.is_requested() && clock::now() < due {
+            // An absolute deadline on CLOCK_MONOTONIC (futex(2), FUTEX_WAIT_BITSET): spurious wakes cost nothing.
+            let _ = futex::wait_bitset(&self.word, futex::Flags::PRIVATE, 0, Some(&deadline), NonZeroU32::MAX);
+        }
+        self.is_requested()
+    }
+
+    /// Resolves when it is asked. Cancel-safe.
+    pub async fn requested(&self) {
+        let mut notified = std::pin::pin!(self.tasks.notified());
+        loop {
+            // Register before looking, or a request in between is missed.
+            notified.as_mut().enable();
+            if self.is_requested() {
+                return;
+            }
+            notified.as_mut().await;
+            notified.set(self.tasks.notified());
+        }
+    }
+}

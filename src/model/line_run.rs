@@ -1,0 +1,117 @@
+//! A run whose steps are handed out one by one: the line of its steps, shared by whoever cooks them.
+//!
+//! Used by thread pools and by pools of kitchens alike. It deliberately starts no thread and no process.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::run::Run;
+use crate::domain::Ns;
+use crate::domain::line::Line;
+use crate::domain::recipe::StepRef;
+use crate::domain::record::Outcome;
+use crate::domain::spec::Spec;
+
+struct State {
+    line: Line,
+    /// Whether it stands in its pool's queue.
+    queued: bool,
+}
+
+/// A run and the line of its steps.
+pub struct LineRun {
+    /// The run.
+    pub run: Arc<Run>,
+    state: Mutex<State>,
+}
+
+/// A step taken from the line.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Which.
+    pub at: StepRef,
+    /// Since when it was ready, an offset of the run.
+    pub ready: Ns,
+    /// Whether the line must go back into the queue, because there is more.
+    pub requeue: bool,
+}
+
+/// What a finished step leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing new to do.
+    Nothing,
+    /// Steps became ready: the line must go into the queue.
+    Requeue,
+    /// The run is over, and has been told so.
+    Over,
+}
+
+impl LineRun {
+    /// A run about to be queued.
+    #[must_use]
+    pub fn new(run: Arc<Run>) -> Self {
+        let line = Line::new(&run.spec);
+        Self { run, state: Mutex::new(State { line, queued: true }) }
+    }
+
+    /// A run whose dishes are cooked one at a time, each to its end.
+    #[must_use]
+    pub fn dish_by_dish(run: Arc<Run>) -> Self {
+        let line = Line::new(&Spec { max_in_flight: Some(1), ..(*run.spec).clone() });
+        Self { run, state: Mutex::new(State { line, queued: true }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next step; the caller took this line out of the queue (or needs none).
+    pub fn take(&self) -> Option<Taken> {
+        let mut state = self.state();
+        if self.run.cancel.is_requested() {
+            state.line.close();
+        }
+        let taken = state.line.next();
+        state.queued = taken.is_some() && state.line.has_next();
+        let (at, ready) = taken?;
+        Some(Taken { at, ready, requeue: state.queued })
+    }
+
+    /// Reports a step that was taken and has been recorded.
+    pub fn settle(&self, lane: usize, at: StepRef, outcome: Outcome) -> After {
+        let mut state = self.state();
+        let now = self.run.elapsed();
+        if outcome == Outcome::Canceled {
+            state.line.close();
+        }
+        let end = state.line.done(at, outcome == Outcome::Succeeded, now);
+        if let Some(end) = end
+            && outcome != Outcome::Canceled
+        {
+            // Under the lock: whoever finds the line over must find this written.
+            self.run.recorder.dish_over(lane, now, end.succeeded);
+        }
+        if state.line.is_over() {
+            drop(state);
+            self.run.finish();
+            return After::Over;
+        }
+        if state.line.has_next() && !state.queued {
+            state.queued = true;
+            return After::Requeue;
+        }
+        After::Nothing
+    }
+
+    /// Gives out nothing more; ends the run at once if no step is running. Answers whether it did.
+    pub fn close(&self) -> bool {
+        let mut state = self.state();
+        state.line.close();
+        let over = state.line.is_over();
+        drop(state);
+        if over {
+            self.run.finish();
+        }
+        over
+    }
+}

@@ -1,0 +1,104 @@
+//! How steps are run: one row per concurrency model, and what all of them share.
+//!
+//! Models differ only in HOW steps run; the work ([`work`]), the books ([`recorder`]) and the order of steps
+//! ([`crate::domain::line`]) are the same code for all. A model never sees HTTP, the store or another order.
+
+pub mod asyncio;
+pub mod cancel;
+pub mod line_run;
+pub mod multiprocessing;
+pub mod multithreading;
+pub mod pool;
+pub mod recorder;
+pub mod run;
+pub mod sequential;
+pub mod staff;
+pub mod tune;
+pub mod work;
+
+use std::sync::Arc;
+
+use crate::domain::options::OptionInfo;
+use crate::domain::resolve::ModelRow;
+use crate::domain::spec::{Isolation, ModelId, Spec};
+use run::Run;
+use staff::Staff;
+
+/// What a model says of itself.
+#[derive(Debug)]
+pub struct ModelInfo {
+    /// Name on the wire.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// What `setup` may say.
+    pub options: &'static [OptionInfo],
+    /// Whether each step runs in a process that may die without harm.
+    pub contains_faults: bool,
+}
+
+/// Own staff an order needs for its whole run, beyond the house's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Threads of the service's process.
+    pub threads: u32,
+    /// Child processes.
+    pub children: u32,
+}
+
+/// A concurrency model.
+pub trait Model: Sync {
+    /// What it says of itself.
+    fn info(&self) -> &'static ModelInfo;
+
+    /// Own staff this order needs.
+    fn demand(&self, spec: &Spec) -> Demand;
+
+    /// Hands the run to its executor and returns at once. The run's staff is leased; the model must call
+    /// [`Run::finish`] when every step it began is recorded, also after a cancel, which it must hear within 100 ms (a
+    /// child process: 250 ms).
+    fn start(&self, run: Arc<Run>, staff: &Arc<Staff>);
+}
+
+/// The models. A new one is a file beside these and a row here.
+pub static ALL: &[&dyn Model] =
+    &[&sequential::Sequential, &asyncio::Asyncio, &multithreading::Multithreading, &multiprocessing::Multiprocessing];
+
+/// The model of this id.
+#[must_use]
+pub fn get(id: ModelId) -> &'static dyn Model {
+    ALL[usize::from(id.0)]
+}
+
+/// The table as far as resolving an order needs it.
+#[must_use]
+pub fn rows() -> Vec<ModelRow> {
+    let row = |(i, model): (usize, &&dyn Model)| {
+        let info = model.info();
+        ModelRow {
+            id: ModelId(i as u8),
+            name: info.name,
+            options: info.options,
+            contains_faults: info.contains_faults,
+        }
+    };
+    ALL.iter().enumerate().map(row).collect()
+}
+
+/// Own staff an order needs, its isolation included.
+#[must_use]
+pub fn demand(spec: &Spec) -> Demand {
+    let inner = get(spec.model).demand(spec);
+    match spec.isolation {
+        Isolation::House => inner,
+        Isolation::Kitchen => Demand { children: inner.children.saturating_add(1), ..inner },
+    }
+}
+
+/// Starts a run where its order wants it.
+pub fn start(run: Arc<Run>, staff: &Arc<Staff>) {
+    match run.spec.isolation {
+        Isolation::House => get(run.spec.model).start(run, staff),
+        Isolation::Kitchen => multiprocessing::isolate(run, staff),
+    }
+}

@@ -1,0 +1,117 @@
+//! The kitchen itself: what this binary is when its parent re-executes it.
+//!
+//! It reads frames from stdin and answers on stdout until stdin ends. One thread: a step is done between two frames.
+//! It deliberately opens nothing and inherits nothing but stdin, stdout and stderr.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use uuid::Uuid;
+
+use super::frames::{self, Down, Up};
+use crate::clock;
+use crate::domain::Ns;
+use crate::domain::id::OrderId;
+use crate::domain::job::OrderError;
+use crate::domain::spec::Spec;
+use crate::domain::summary::Bill;
+use crate::model::cancel::Cancel;
+use crate::model::run::{Finisher, Run, RunEnd};
+use crate::model::staff::{Staff, StaffConfig};
+use crate::model::{tune, work};
+
+/// First argument of a kitchen.
+pub const ARGUMENT: &str = "__kitchen";
+
+/// Time between two reports of a kitchen that cooks whole dishes.
+const REPORT_EVERY: Duration = Duration::from_millis(20);
+
+/// Runs a kitchen if these are a kitchen's arguments. To be called before anything else in `main`.
+#[must_use]
+pub fn main(mut args: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
+    if args.nth(1)? != ARGUMENT {
+        return None;
+    }
+    let number = |arg: Option<std::ffi::OsString>| arg.and_then(|a| a.to_str().and_then(|s| s.parse::<i32>().ok()));
+    let (parent, niceness) = (number(args.next()), number(args.next()));
+    // Armed first, then looked: a parent that died in between is found out by the second.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid().map(|pid| pid.as_raw_nonzero().get()) != parent {
+        return Some(ExitCode::FAILURE);
+    }
+    tune::kitchen(niceness.unwrap_or(0));
+    Some(if serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(frame: &Up) -> std::io::Result<()> {
+    frames::write(rustix::stdio::stdout(), frame)
+}
+
+fn serve() -> std::io::Result<()> {
+    say(&Up::Hello)?;
+    let cancel = Cancel::default();
+    let mut stdin = std::io::stdin().lock();
+    while let Some(frame) = frames::read(&mut stdin)? {
+        match frame {
+            Down::Step(step) => say(&Up::Done(work::perform(step, &cancel)))?,
+            Down::Cook(spec, start) => cook(*spec, start)?,
+            Down::Bye => {
+                let bill = own_bill(Bill::default());
+                return say(&Up::Farewell(bill));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What this process used, plus what its children did.
+fn own_bill(children: Bill) -> Bill {
+    Bill {
+        peak_rss_bytes: clock::peak_rss_bytes() + children.peak_rss_bytes,
+        cpu: clock::process_cpu() + children.cpu,
+    }
+}
+
+#[derive(Default)]
+struct Upstairs {
+    end: Mutex<Option<RunEnd>>,
+    changed: Condvar,
+}
+
+impl Finisher for Upstairs {
+    fn finished(&self, _run: &Run, end: RunEnd) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        self.changed.notify_all();
+    }
+}
+
+impl Upstairs {
+    fn wait(&self) -> Option<RunEnd> {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(end, REPORT_EVERY, |end| end.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    }
+}
+
+/// Cooks an order or a share of one with staff of this process, and reports while it does.
+fn cook(spec: Spec, start: Ns) -> std::io::Result<()> {
+    let upstairs = Arc::new(Upstairs::default());
+    let model = crate::model::get(spec.model);
+    let run = Arc::new(Run::new(OrderId(Uuid::nil()), Arc::new(spec), upstairs.clone()));
+    run.set_start(start);
+    let staff = Staff::new(StaffConfig::of_this_process());
+    model.start(run.clone(), &staff);
+    let error: Option<OrderError> = loop {
+        let end = upstairs.wait();
+        let delta = run.recorder.drain();
+        if !delta.is_empty() {
+            say(&Up::Live(delta))?;
+        }
+        if let Some(end) = end {
+            break end.error;
+        }
+    };
+    say(&Up::End(error, own_bill(staff.dismiss())))
+}

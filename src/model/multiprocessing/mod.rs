@@ -1,0 +1,166 @@
+//! `multiprocessing`: child processes, this binary re-executed, each a kitchen with its own address space.
+//!
+//! A wait occupies its kitchen and work burns in it; with `inside` a kitchen takes whole dishes and runs them on its own
+//! loop or threads. Cancel ends the kitchens that work for the order (a process cannot be asked). Overhead: a process
+//! start per kitchen, two pipe messages per step.
+
+mod brigade;
+pub mod child;
+mod frames;
+mod kitchen;
+mod pass;
+mod shares;
+
+use std::sync::Arc;
+
+pub use brigade::Brigade;
+pub use pass::Pass;
+
+use self::brigade::Ticket;
+use self::shares::Shares;
+use super::line_run::LineRun;
+use super::run::Run;
+use super::staff::Staff;
+use super::{Demand, Model, ModelInfo};
+use crate::domain::limits;
+use crate::domain::options::OptionInfo;
+use crate::domain::spec::{Choice, Isolation, ModelId, Setup, Spec};
+
+/// The model.
+#[derive(Debug)]
+pub struct Multiprocessing;
+
+static INFO: ModelInfo = ModelInfo {
+    name: "multiprocessing",
+    summary: "Child processes, each a kitchen of its own: true parallelism, start and message costs.",
+    options: &[
+        OptionInfo {
+            name: "kitchens",
+            summary: "house: the shared pool of one process per core; a number: processes of one's own; per_step: a \
+                      process for each step (or dish, with inside), as the seed does",
+            words: &["house", "per_step"],
+            counts: Some(1..=limits::CHILDREN),
+            default: Choice::Word(0),
+        },
+        OptionInfo {
+            name: "inside",
+            summary: "steps: a kitchen takes the next ready step; asyncio, threads: it takes whole dishes and runs them \
+                      on its own loop or threads, as uvicorn and gunicorn workers do",
+            words: &["steps", "asyncio", "threads"],
+            counts: None,
+            default: Choice::Word(0),
+        },
+        OptionInfo {
+            name: "start",
+            summary: "spawn: kitchens start while the clock runs; prewarmed: they are up before it starts",
+            words: &["spawn", "prewarmed"],
+            counts: None,
+            default: Choice::Word(0),
+        },
+    ],
+    contains_faults: true,
+};
+
+const KITCHENS: usize = 0;
+const INSIDE: usize = 1;
+const START: usize = 2;
+
+impl Model for Multiprocessing {
+    fn info(&self) -> &'static ModelInfo {
+        &INFO
+    }
+
+    fn demand(&self, spec: &Spec) -> Demand {
+        let children = match spec.setup.0[KITCHENS] {
+            Choice::Count(n) => n,
+            Choice::Word(0) => 0,
+            Choice::Word(_) => spec.window().saturating_mul(if inside(spec).is_some() { 1 } else { spec.width() }),
+        };
+        Demand { threads: 0, children }
+    }
+
+    fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {
+        let spec = &run.spec;
+        let units = match inside(spec) {
+            None => spec.steps_total() as usize,
+            Some(_) => spec.dishes as usize,
+        };
+        let (size, brigade) = match spec.setup.0[KITCHENS] {
+            Choice::Word(0) => (staff.config.cores, staff.brigade().clone()),
+            Choice::Count(n) => {
+                let size = (n as usize).min(units);
+                (size, Brigade::new(staff.pass().clone(), size, false))
+            }
+            Choice::Word(_) => {
+                let size = (self.demand(spec).children as usize).min(units);
+                (size, Brigade::new(staff.pass().clone(), size, true))
+            }
+        };
+        let ticket = match inside(spec) {
+            None => Ticket::Line(Arc::new(LineRun::new(run.clone()))),
+            Some(inner) => Ticket::Shares(Shares::new(run.clone(), &inner, size as u32)),
+        };
+        let own = spec.setup.0[KITCHENS] != Choice::Word(0);
+        let prewarm = own && spec.setup.0[START] != Choice::Word(0);
+        launch(&run, &brigade, ticket, own, prewarm.then_some(size));
+    }
+}
+
+/// Cooks a whole order in a kitchen of its own, whatever its model.
+pub fn isolate(run: Arc<Run>, staff: &Arc<Staff>) {
+    let brigade = Brigade::new(staff.pass().clone(), 1, true);
+    let inner = Spec { isolation: Isolation::House, ..(*run.spec).clone() };
+    let ticket = Ticket::Shares(Shares::new(run.clone(), &inner, 1));
+    // The clock starts when the kitchen is up: what isolation costs is not what the model costs.
+    launch(&run, &brigade, ticket, true, Some(1));
+}
+
+fn launch(run: &Arc<Run>, brigade: &Arc<Brigade>, ticket: Ticket, own: bool, prewarm: Option<usize>) {
+    let (stop, stopped) = (brigade.clone(), Arc::downgrade(run));
+    let hook = ticket.again();
+    run.cancel.on_request(move || {
+        hook.close();
+        if let Some(run) = stopped.upgrade() {
+            stop.stop(&run);
+        }
+    });
+    if own {
+        let brigade = brigade.clone();
+        run.on_over(move || brigade.close());
+    }
+    match prewarm {
+        None => brigade.push(ticket),
+        Some(n) => {
+            let (run, kitchens) = (run.clone(), brigade.clone());
+            brigade.prewarm(n, move || {
+                run.set_start(crate::clock::now());
+                kitchens.push(ticket);
+            });
+        }
+    }
+}
+
+/// The order as each kitchen sees it, if kitchens take whole dishes.
+fn inside(spec: &Spec) -> Option<Spec> {
+    let model = match spec.setup.0[INSIDE] {
+        Choice::Word(1) => "asyncio",
+        Choice::Word(2) => "multithreading",
+        _ => return None,
+    };
+    let id = super::ALL.iter().position(|m| m.info().name == model)?;
+    let mut setup = Setup([Choice::Word(0); crate::domain::spec::OPTIONS]);
+    for (slot, option) in setup.0.iter_mut().zip(super::ALL[id].info().options) {
+        *slot = option.default;
+    }
+    Some(Spec { model: ModelId(id as u8), setup, isolation: Isolation::House, ..spec.clone() })
+}
+
+impl Ticket {
+    /// The same run once more, for whoever may have to stop it.
+    fn again(&self) -> Self {
+        match self {
+            Self::Line(line) => Self::Line(line.clone()),
+            Self::Shares(shares) => Self::Shares(shares.clone()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A run cooked in whole dishes by kitchens of its own: each takes a share and runs it on its own loop or threads.
+//!
+//! This is how uvicorn and gunicorn workers really work, and, with one share, how an order is isolated. It deliberately
+//! divides the dishes beforehand, in runs of neighbours: who is slower gets no less.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::job::{ErrorKind, OrderError};
+use crate::domain::spec::{Isolation, Spec};
+use crate::domain::summary::Bill;
+use crate::model::recorder::Delta;
+use crate::model::run::Run;
+
+struct State {
+    left: VecDeque<Spec>,
+    open: usize,
+}
+
+/// A run and the shares of it that nobody has taken.
+pub(super) struct Shares {
+    run: Arc<Run>,
+    state: Mutex<State>,
+}
+
+/// One share in a kitchen's hand.
+pub(super) struct Share {
+    all: Arc<Shares>,
+    /// The order as that kitchen sees it.
+    pub(super) spec: Spec,
+    /// From that kitchen's event numbers to the run's.
+    seqs: Vec<u32>,
+    dishes_over: u32,
+}
+
+impl Shares {
+    /// Divides the dishes of a run among `kitchens`; `inner` is the order as each of them sees it but for its dishes.
+    pub(super) fn new(run: Arc<Run>, inner: &Spec, kitchens: u32) -> Arc<Self> {
+        let n = kitchens.min(inner.dishes);
+        let part = |total: u32, i: u32| total / n + u32::from(i < total % n);
+        let mut first_dish = inner.first_dish;
+        let left = (0..n).map(|i| {
+            let dishes = part(inner.dishes, i);
+            let max_in_flight = inner.max_in_flight.map(|window| part(window, i).max(1));
+            let spec = Spec { first_dish, dishes, max_in_flight, ..inner.clone() };
+            first_dish += dishes;
+            spec
+        });
+        let left = left.collect();
+        Arc::new(Self { run, state: Mutex::new(State { left, open: 0 }) })
+    }
+
+    /// The run.
+    pub(super) fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
+    /// Takes the next share; answers also whether more are left.
+    pub(super) fn take(self: &Arc<Self>) -> Option<(Share, bool)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let spec = state.left.pop_front()?;
+        state.open += 1;
+        let share = Share { all: self.clone(), spec, seqs: Vec::new(), dishes_over: 0 };
+        Some((share, !state.left.is_empty()))
+    }
+
+    /// Gives out nothing more; ends the run at once if no kitchen has a share in hand.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.left.clear();
+        let over = state.open == 0;
+        drop(state);
+        if over {
+            self.run.finish();
+        }
+    }
+
+    fn settle(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open -= 1;
+        let over = state.open == 0 && state.left.is_empty();
+        drop(state);
+        if over {
+            self.run.finish();
+        }
+    }
+}
+
+impl Share {
+    /// The run it is a share of.
+    pub(super) fn run(&self) -> &Arc<Run> {
+        &self.all.run
+    }
+
+    /// Takes in what the kitchen wrote.
+    pub(super) fn absorb(&mut self, lane: usize, delta: Delta) {
+        self.dishes_over += delta.harvest.dishes.len() as u32 + delta.harvest.dishes_failed;
+        self.all.run.recorder.absorb(lane, delta, &mut self.seqs);
+    }
+
+    /// The kitchen is done with it.
+    pub(super) fn end(self, error: Option<OrderError>, bill: Bill) {
+        if let Some(error) = error {
+            self.run().fail(error.kind, error.detail, error.at);
+        }
+        if self.run().spec.isolation == Isolation::Kitchen {
+            self.run().recorder.add_bill(bill);
+        }
+        self.all.settle();
+    }
+
+    /// The kitchen did not live to finish it: its open dishes are lost.
+    pub(super) fn lost(self, error: Option<(ErrorKind, String)>) {
+        if let Some((kind, detail)) = error {
+            self.run().fail(kind, detail, None);
+            self.run().recorder.dishes_lost(self.spec.dishes - self.dishes_over);
+        }
+        self.all.settle();
+    }
+}

@@ -1,0 +1,111 @@
+//! `multithreading`: OS threads of a blocking pool, in one kitchen.
+//!
+//! A wait waits on its thread and occupies it; work burns there, on as many cores as there are. Cancel is heard by the
+//! thread in the middle of either. Overhead: a wake-up per hand-over in a pool, a thread start per step with `per_step`.
+
+use std::sync::Arc;
+
+use super::line_run::{LineRun, Taken};
+use super::pool::{Pool, Task};
+use super::run::Run;
+use super::staff::Staff;
+use super::{Demand, Model, ModelInfo};
+use crate::domain::job::ErrorKind;
+use crate::domain::limits;
+use crate::domain::options::OptionInfo;
+use crate::domain::record::Outcome;
+use crate::domain::spec::{Choice, Spec};
+
+/// The model.
+#[derive(Debug)]
+pub struct Multithreading;
+
+static INFO: ModelInfo = ModelInfo {
+    name: "multithreading",
+    summary: "OS threads of a blocking pool: a wait occupies its thread, CPU steps use every core.",
+    options: &[OptionInfo {
+        name: "chefs",
+        summary: "house: the shared pool of min(32, cores + 4) threads; a number: a pool of one's own; per_step: a \
+                  thread for each step, as the seed does",
+        words: &["house", "per_step"],
+        counts: Some(1..=limits::THREADS),
+        default: Choice::Word(0),
+    }],
+    contains_faults: false,
+};
+
+const CHEFS: usize = 0;
+
+impl Model for Multithreading {
+    fn info(&self) -> &'static ModelInfo {
+        &INFO
+    }
+
+    fn demand(&self, spec: &Spec) -> Demand {
+        let threads = match spec.setup.0[CHEFS] {
+            Choice::Count(n) => n,
+            Choice::Word(0) => 0,
+            Choice::Word(_) => spec.window().saturating_mul(spec.width()),
+        };
+        Demand { threads, children: 0 }
+    }
+
+    fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {
+        let choice = run.spec.setup.0[CHEFS];
+        let steps = run.spec.steps_total() as usize;
+        let line = Arc::new(LineRun::new(run.clone()));
+        let pool = match choice {
+            Choice::Word(0) => staff.pool().clone(),
+            Choice::Count(n) => Pool::full((n as usize).min(steps), "chef"),
+            Choice::Word(_) => return thread_per_step(line),
+        };
+        let hook = line.clone();
+        if let Choice::Count(_) = choice {
+            run.on_over({
+                let pool = Arc::downgrade(&pool);
+                move || {
+                    if let Some(pool) = pool.upgrade() {
+                        pool.close();
+                    }
+                }
+            });
+        }
+        run.cancel.on_request(move || {
+            hook.close();
+        });
+        pool.push(Task::Line(line));
+    }
+}
+
+/// A thread for each step, started as soon as the step is ready. The first starter is a thread of its own.
+fn thread_per_step(line: Arc<LineRun>) {
+    let hook = line.clone();
+    line.run.cancel.on_request(move || {
+        hook.close();
+    });
+    let starter = line.clone();
+    let spawned = std::thread::Builder::new().name("chef-starter".to_owned()).spawn(move || start_ready(&starter));
+    if let Err(error) = spawned {
+        line.run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), None);
+        line.close();
+    }
+}
+
+fn start_ready(line: &Arc<LineRun>) {
+    while let Some(taken) = line.take() {
+        let chef = line.clone();
+        let lane = usize::from(taken.at.step) + taken.at.dish as usize;
+        let builder = std::thread::Builder::new().name("chef".to_owned()).stack_size(128 * 1024);
+        if let Err(error) = builder.spawn(move || cook(&chef, lane, taken)) {
+            line.run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), Some(taken.at));
+            line.settle(lane, taken.at, Outcome::Failed);
+        }
+    }
+}
+
+fn cook(line: &Arc<LineRun>, lane: usize, taken: Taken) {
+    super::tune::burner();
+    let outcome = line.run.do_step(lane, taken.at, taken.ready);
+    line.settle(lane, taken.at, outcome);
+    start_ready(line);
+}

@@ -1,0 +1,314 @@
+//! Where the workers of a run write down what they do: sharded, so that they do not meet at a lock.
+//!
+//! Up to [`limits::RECORDS`] steps everything is kept and announced; above it a uniform sample by hash, exact sums, and
+//! no announcements. It deliberately pushes to nobody: readers (SSE, progress) come and look.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::work;
+use crate::domain::Ns;
+use crate::domain::recipe::StepRef;
+use crate::domain::record::{Outcome, StepRecord, Totals};
+use crate::domain::spec::Spec;
+use crate::domain::summary::{Agreed, Bill, Harvest};
+use crate::domain::{draw, limits};
+
+/// Shards of a run. Workers beyond it share; two that meet lose some 20 ns.
+const LANES: usize = 8;
+
+/// Something that happened to a step, in the order of `seq`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Number within the attempt, without gaps.
+    pub seq: u32,
+    /// The step.
+    pub at: StepRef,
+    /// How it ended; `None` when it started.
+    pub outcome: Option<Outcome>,
+    /// When, as an offset from the run's start.
+    pub offset: Ns,
+}
+
+/// What was written in a kitchen since it last reported.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    /// Events in order of that kitchen's own numbers.
+    pub events: Vec<Event>,
+    /// Records and sums.
+    pub harvest: Harvest,
+}
+
+impl Delta {
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.harvest.totals.steps == [0; 3]
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    events: Vec<Event>,
+    records: Vec<StepRecord>,
+    totals: Totals,
+    dishes: Vec<Ns>,
+    dishes_failed: u32,
+    values: Vec<Agreed>,
+}
+
+/// The books of a run while it is written.
+pub struct Recorder {
+    spec: Arc<Spec>,
+    live: bool,
+    /// Records whose draw is at most this are kept.
+    keep: u64,
+    shards: [OnceLock<Box<Mutex<Shard>>>; LANES],
+    seq: AtomicU32,
+    steps_done: AtomicU64,
+    dishes_done: AtomicU32,
+    bill: Mutex<Option<Bill>>,
+}
+
+impl Recorder {
+    /// Empty books.
+    #[must_use]
+    pub fn new(spec: Arc<Spec>) -> Self {
+        let total = spec.steps_total();
+        let live = total <= limits::RECORDS;
+        let share = (u128::from(u64::MAX) * u128::from(limits::RECORDS) / u128::from(total.max(1))) as u64;
+        Self {
+            spec,
+            live,
+            keep: if live { u64::MAX } else { share },
+            shards: std::array::from_fn(|_| OnceLock::new()),
+            // 1 is `order.running`.
+            seq: AtomicU32::new(1),
+            steps_done: AtomicU64::new(0),
+            dishes_done: AtomicU32::new(0),
+            bill: Mutex::new(None),
+        }
+    }
+
+    /// Whether every step is recorded and announced.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Steps that are over, and dishes.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u32) {
+        (self.steps_done(), self.dishes_done.load(Ordering::Relaxed))
+    }
+
+    /// Steps that are over.
+    #[must_use]
+    pub fn steps_done(&self) -> u64 {
+        self.steps_done.load(Ordering::Relaxed)
+    }
+
+    /// Number of the last event given out.
+    #[must_use]
+    pub fn last_seq(&self) -> u32 {
+        self.seq.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, lane: usize) -> MutexGuard<'_, Shard> {
+        let shard = self.shards[lane % LANES].get_or_init(Box::default);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces the start of a step; answers the number of the announcement.
+    pub fn started(&self, lane: usize, at: StepRef, offset: Ns) -> u32 {
+        if !self.live {
+            return 0;
+        }
+        let mut shard = self.shard(lane);
+        let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
+        shard.events.push(Event { seq, at, outcome: None, offset });
+        seq
+    }
+
+    /// Writes down a step that is over.
+    pub fn finished(&self, lane: usize, mut record: StepRecord) {
+        let mut shard = self.shard(lane);
+        let lag = record.lag(&self.spec);
+        shard.totals.add(&record, lag);
+        if let Some(value) = record.value {
+            let step = usize::from(record.at.step);
+            if shard.values.len() <= step {
+                shard.values.resize(step + 1, Agreed::None);
+            }
+            shard.values[step] = shard.values[step].with(Agreed::On(value));
+        }
+        if self.live {
+            record.seq_finished = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
+            let seq = record.seq_finished;
+            let (at, outcome, offset) = (record.at, Some(record.outcome), record.finished);
+            shard.events.push(Event { seq, at, outcome, offset });
+            shard.records.push(record);
+        } else if draw::bits(self.spec.seed, record.at.dish, record.at.step) <= self.keep {
+            shard.records.push(record);
+        }
+        drop(shard);
+        self.steps_done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes down that a dish is over.
+    pub fn dish_over(&self, lane: usize, offset: Ns, succeeded: bool) {
+        let mut shard = self.shard(lane);
+        if succeeded {
+            shard.dishes.push(offset);
+        } else {
+            shard.dishes_failed += 1;
+        }
+        drop(shard);
+        self.dishes_done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events after `seq` that leave no gap, in order. A number drawn but not yet written holds back those behind it.
+    #[must_use]
+    pub fn events_after(&self, seq: u32) -> Vec<Event> {
+        let mut events: Vec<Event> = Vec::new();
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            // Within a shard numbers rise, so what is new is at the end.
+            let fresh = shard.events.iter().rev().take_while(|e| e.seq > seq);
+            events.extend(fresh);
+        }
+        events.sort_unstable_by_key(|e| e.seq);
+        let first = seq.max(1) + 1;
+        let gapless = events.iter().zip(first..).take_while(|(e, expected)| e.seq == *expected).count();
+        events.truncate(gapless);
+        events
+    }
+
+    /// The records kept so far, in order of their end.
+    #[must_use]
+    pub fn records_so_far(&self) -> Vec<StepRecord> {
+        let mut all = Vec::new();
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            all.extend_from_slice(&shard.lock().unwrap_or_else(PoisonError::into_inner).records);
+        }
+        all.sort_unstable_by_key(|r| (r.finished, r.at.dish, r.at.step));
+        all
+    }
+
+    /// Takes out what has been written since the last call, for the kitchen upstairs.
+    #[must_use]
+    pub fn drain(&self) -> Delta {
+        let mut delta = Delta::default();
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            delta.events.append(&mut shard.events);
+            delta.harvest.merge(shard.take_harvest());
+        }
+        delta.events.sort_unstable_by_key(|e| e.seq);
+        delta
+    }
+
+    /// Takes in what a kitchen downstairs wrote. Its events get numbers of this run; `seqs` maps one to the other and
+    /// belongs to that kitchen.
+    pub fn absorb(&self, lane: usize, delta: Delta, seqs: &mut Vec<u32>) {
+        let Delta { events, mut harvest } = delta;
+        let steps: u32 = harvest.totals.steps.iter().sum();
+        let dishes = harvest.dishes.len() as u32 + harvest.dishes_failed;
+        let mut shard = self.shard(lane);
+        for event in events {
+            let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
+            let theirs = event.seq as usize;
+            if seqs.len() <= theirs {
+                seqs.resize(theirs + 1, 0);
+            }
+            seqs[theirs] = seq;
+            shard.events.push(Event { seq, ..event });
+        }
+        for record in &mut harvest.records {
+            record.seq_started = seqs.get(record.seq_started as usize).copied().unwrap_or(0);
+            record.seq_finished = seqs.get(record.seq_finished as usize).copied().unwrap_or(0);
+        }
+        let mut mine = shard.take_harvest();
+        mine.merge(harvest);
+        shard.put_harvest(mine);
+        drop(shard);
+        self.steps_done.fetch_add(u64::from(steps), Ordering::Relaxed);
+        self.dishes_done.fetch_add(dishes, Ordering::Relaxed);
+    }
+
+    /// Counts dishes whose kitchen did not live to finish them.
+    pub fn dishes_lost(&self, dishes: u32) {
+        self.shard(0).dishes_failed += dishes;
+        self.dishes_done.fetch_add(dishes, Ordering::Relaxed);
+    }
+
+    /// Adds what the processes of this run used.
+    pub fn add_bill(&self, bill: Bill) {
+        let mut sum = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = sum.unwrap_or_default();
+        *sum = Some(Bill { peak_rss_bytes: before.peak_rss_bytes + bill.peak_rss_bytes, cpu: before.cpu + bill.cpu });
+    }
+
+    /// Closes the books: everything from all lanes. Steps that were announced and never recorded become canceled ones
+    /// that ended at `end`.
+    pub fn harvest(&self, end: Ns) -> (Harvest, u32) {
+        let mut all = Harvest::default();
+        let mut open: Vec<Event> = Vec::new();
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.merge(shard.take_harvest());
+            open.extend(std::mem::take(&mut shard.events));
+        }
+        all.bill = *self.bill.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.live && open.len() < 2 * self.spec.steps_total() as usize {
+            let over: HashSet<StepRef> = all.records.iter().map(|r| r.at).collect();
+            let left = open.into_iter().filter(|e| e.outcome.is_none() && !over.contains(&e.at));
+            all.records.extend(left.map(|e| StepRecord {
+                worker: work::me(),
+                ready: e.offset.min(end),
+                started: e.offset.min(end),
+                finished: end,
+                seq_started: e.seq,
+                ..StepRecord::unrun(e.at, Outcome::Canceled)
+            }));
+        }
+        (all, self.last_seq())
+    }
+}
+
+/// The events that these records were announced with, in their order.
+#[must_use]
+pub fn told(records: &[StepRecord]) -> Vec<Event> {
+    let both = |r: &StepRecord| {
+        let start = Event { seq: r.seq_started, at: r.at, outcome: None, offset: r.started };
+        let end = Event { seq: r.seq_finished, at: r.at, outcome: Some(r.outcome), offset: r.finished };
+        [start, end]
+    };
+    let mut events: Vec<_> = records.iter().flat_map(both).filter(|event| event.seq > 0).collect();
+    events.sort_unstable_by_key(|event| event.seq);
+    events
+}
+
+impl Shard {
+    fn take_harvest(&mut self) -> Harvest {
+        Harvest {
+            records: std::mem::take(&mut self.records),
+            totals: std::mem::take(&mut self.totals),
+            dishes: std::mem::take(&mut self.dishes),
+            dishes_failed: std::mem::take(&mut self.dishes_failed),
+            values: std::mem::take(&mut self.values),
+            bill: None,
+        }
+    }
+
+    fn put_harvest(&mut self, harvest: Harvest) {
+        self.records = harvest.records;
+        self.totals = harvest.totals;
+        self.dishes = harvest.dishes;
+        self.dishes_failed = harvest.dishes_failed;
+        self.values = harvest.values;
+    }
+}

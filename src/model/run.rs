@@ -1,0 +1,181 @@
+//! One run of an order, as every model sees it: what to cook, when to stop, where to write things down, how to end.
+//!
+//! A model never sees HTTP, the store or another order. It gets a [`Run`], works, and calls [`Run::finish`] once.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::cancel::{Cancel, Reason};
+use super::recorder::Recorder;
+use super::work::{self, Performed};
+use crate::clock;
+use crate::domain::Ns;
+use crate::domain::id::OrderId;
+use crate::domain::job::{ErrorKind, OrderError, Status};
+use crate::domain::recipe::StepRef;
+use crate::domain::record::{Outcome, StepRecord};
+use crate::domain::spec::Spec;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// Succeeded, failed or canceled.
+    pub status: Status,
+    /// Set when it failed.
+    pub error: Option<OrderError>,
+    /// When, on the monotonic clock.
+    pub at: Ns,
+}
+
+/// Who is told that a run is over; called once per run, on whatever thread ended it.
+pub trait Finisher: Send + Sync {
+    /// Takes the run back.
+    fn finished(&self, run: &Run, end: RunEnd);
+}
+
+/// A run.
+pub struct Run {
+    /// The order's id.
+    pub id: OrderId,
+    /// What to cook and how.
+    pub spec: Arc<Spec>,
+    /// Asks the run to stop.
+    pub cancel: Cancel,
+    /// Where steps are written down.
+    pub recorder: Recorder,
+    start: AtomicU64,
+    error: Mutex<Option<OrderError>>,
+    over: AtomicBool,
+    on_over: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    finisher: Arc<dyn Finisher>,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    /// A run that starts now.
+    #[must_use]
+    pub fn new(id: OrderId, spec: Arc<Spec>, finisher: Arc<dyn Finisher>) -> Self {
+        Self {
+            id,
+            recorder: Recorder::new(spec.clone()),
+            spec,
+            cancel: Cancel::default(),
+            start: AtomicU64::new(clock::now()),
+            error: Mutex::new(None),
+            over: AtomicBool::new(false),
+            on_over: Mutex::new(None),
+            finisher,
+        }
+    }
+
+    /// The zero of all offsets of this run, on the monotonic clock.
+    #[must_use]
+    pub fn start(&self) -> Ns {
+        self.start.load(Ordering::Relaxed)
+    }
+
+    /// Moves the zero: for kitchens that are to be up before the clock starts, and for shares of another's run.
+    pub fn set_start(&self, at: Ns) {
+        self.start.store(at, Ordering::Relaxed);
+    }
+
+    /// A point on the monotonic clock as an offset of this run.
+    #[must_use]
+    pub fn offset(&self, at: Ns) -> Ns {
+        at.saturating_sub(self.start())
+    }
+
+    /// Now, as an offset of this run.
+    #[must_use]
+    pub fn elapsed(&self) -> Ns {
+        self.offset(clock::now())
+    }
+
+    /// Does one step on the calling thread, from announcement to record. `ready` is an offset.
+    pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Outcome {
+        let seq_started = self.recorder.started(lane, at, self.elapsed());
+        let performed = work::perform(self.spec.work(at), &self.cancel);
+        self.record(lane, at, ready, seq_started, performed)
+    }
+
+    /// Writes down a step that was performed, here or in another kitchen.
+    pub fn record(&self, lane: usize, at: StepRef, ready: Ns, seq_started: u32, done: Performed) -> Outcome {
+        if let Some((kind, detail)) = done.error {
+            self.fail(kind, detail, Some(at));
+        }
+        let outcome = done.outcome;
+        self.recorder.finished(
+            lane,
+            StepRecord {
+                at,
+                worker: done.worker,
+                ready: ready.min(self.offset(done.started)),
+                started: self.offset(done.started),
+                finished: self.offset(done.finished),
+                cpu: done.cpu,
+                core_wait: done.core_wait,
+                outcome,
+                value: done.value,
+                seq_started,
+                seq_finished: 0,
+            },
+        );
+        outcome
+    }
+
+    /// Calls this when the run is over: for a model that has to let staff of its own go.
+    pub fn on_over(&self, release: impl FnOnce() + Send + 'static) {
+        *self.on_over.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(release));
+    }
+
+    /// Remembers an error; the first one is the order's.
+    pub fn fail(&self, kind: ErrorKind, detail: String, at: Option<StepRef>) {
+        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.get_or_insert(OrderError { kind, detail, at });
+    }
+
+    /// Ends the run. Every step that was begun must have been recorded, or be beyond recording.
+    pub fn finish(&self) {
+        if self.over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.cancel.disarm();
+        let release = self.on_over.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(release) = release {
+            release();
+        }
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let complete = self.recorder.steps_done() == self.spec.steps_total();
+        let (status, error) = match (self.cancel.reason(), error) {
+            (_, None) if complete => (Status::Succeeded, None),
+            (Some(Reason::Timeout), _) => (Status::Failed, Some(self.timeout_error())),
+            (Some(Reason::Shutdown), _) => (Status::Failed, Some(shutdown_error())),
+            (Some(Reason::Client), _) => (Status::Canceled, None),
+            (None, Some(error)) => (Status::Failed, Some(error)),
+            (None, None) => (Status::Failed, Some(unexplained())),
+        };
+        self.finisher.finished(self, RunEnd { status, error, at: clock::now() });
+    }
+
+    fn timeout_error(&self) -> OrderError {
+        let limit = self.spec.timeout.unwrap_or_default().as_millis();
+        let detail = format!("ran longer than its timeout_ms of {limit}");
+        OrderError { kind: ErrorKind::Timeout, detail, at: None }
+    }
+}
+
+fn shutdown_error() -> OrderError {
+    let detail = "the service was shut down before the order was done".to_owned();
+    OrderError { kind: ErrorKind::Shutdown, detail, at: None }
+}
+
+/// A model that ends without having done all steps and without a reason has a bug; say so rather than succeed.
+fn unexplained() -> OrderError {
+    let detail = "the model ended without doing every step".to_owned();
+    OrderError { kind: ErrorKind::Exit, detail, at: None }
+}

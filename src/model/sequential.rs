@@ -1,0 +1,51 @@
+//! `sequential`, the baseline: one thread, one step after another, a wait is sat out.
+//!
+//! Waits wait on the thread, work burns on it, cancel is heard by either within 100 ms, the overhead is one hand-over to
+//! a thread of the house's pool per order.
+
+use std::sync::Arc;
+
+use super::line_run::{After, LineRun};
+use super::pool::Task;
+use super::run::Run;
+use super::staff::Staff;
+use super::{Demand, Model, ModelInfo};
+use crate::domain::spec::Spec;
+
+/// The model.
+#[derive(Debug)]
+pub struct Sequential;
+
+static INFO: ModelInfo = ModelInfo {
+    name: "sequential",
+    summary: "Baseline: one thread, one step after another; a wait is sat out.",
+    options: &[],
+    contains_faults: false,
+};
+
+impl Model for Sequential {
+    fn info(&self) -> &'static ModelInfo {
+        &INFO
+    }
+
+    fn demand(&self, _spec: &Spec) -> Demand {
+        Demand::default()
+    }
+
+    fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {
+        staff.pool().push(Task::Job(Box::new(move |lane| cook(LineRun::dish_by_dish(run), lane))));
+    }
+}
+
+fn cook(line: LineRun, lane: usize) {
+    loop {
+        let Some(taken) = line.take() else {
+            line.close();
+            return;
+        };
+        let outcome = line.run.do_step(lane, taken.at, taken.ready);
+        if line.settle(lane, taken.at, outcome) == After::Over {
+            return;
+        }
+    }
+}

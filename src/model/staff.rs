@@ -1,0 +1,109 @@
+//! The house's staff, each started at first use: one event loop, one pool of threads, one pool of kitchens.
+//!
+//! Every process that cooks has its own. It deliberately leases nothing: who may have how much is decided before.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use super::asyncio::HouseChef;
+use super::multiprocessing::{Brigade, Pass};
+use super::pool::Pool;
+use crate::domain::summary::Bill;
+
+/// What staff is made of.
+#[derive(Clone, Debug)]
+pub struct StaffConfig {
+    /// The executable that is a kitchen when re-executed.
+    pub exe: PathBuf,
+    /// Cores the kernel lets this process use.
+    pub cores: usize,
+}
+
+impl StaffConfig {
+    /// This process's own executable and cores.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Survives the replacement of the binary on disk: the child is always what the parent is.
+        Self { exe: PathBuf::from("/proc/self/exe"), cores }
+    }
+}
+
+/// The staff.
+pub struct Staff {
+    /// What it is made of.
+    pub config: StaffConfig,
+    chef: OnceLock<HouseChef>,
+    pool: OnceLock<Arc<Pool>>,
+    pass: OnceLock<Arc<Pass>>,
+    brigade: OnceLock<Arc<Brigade>>,
+}
+
+impl Staff {
+    /// Staff that nobody has called for yet.
+    #[must_use]
+    pub fn new(config: StaffConfig) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            chef: OnceLock::new(),
+            pool: OnceLock::new(),
+            pass: OnceLock::new(),
+            brigade: OnceLock::new(),
+        })
+    }
+
+    /// The house's event loop.
+    pub fn chef(&self) -> &HouseChef {
+        self.chef.get_or_init(|| HouseChef::start().expect("a thread for the event loop can be started"))
+    }
+
+    /// The house's event loop, if anybody has called for it.
+    #[must_use]
+    pub fn chef_if_started(&self) -> Option<&HouseChef> {
+        self.chef.get()
+    }
+
+    /// Threads of the house's pool: min(32, cores + 4), as `ThreadPoolExecutor` has (Lib/concurrent/futures/thread.py).
+    #[must_use]
+    pub fn pool_size(&self) -> usize {
+        (self.config.cores + 4).min(32)
+    }
+
+    /// The house's blocking pool.
+    pub fn pool(&self) -> &Arc<Pool> {
+        self.pool.get_or_init(|| Pool::new(self.pool_size(), "house-pool"))
+    }
+
+    /// Where children are started and listened to.
+    pub fn pass(&self) -> &Arc<Pass> {
+        self.pass.get_or_init(|| Pass::start(self.config.exe.clone()).expect("two threads for children can be started"))
+    }
+
+    /// The house's kitchens: one per core.
+    pub fn brigade(&self) -> &Arc<Brigade> {
+        self.brigade.get_or_init(|| Brigade::new(self.pass().clone(), self.config.cores, false))
+    }
+
+    /// The house's kitchens, if anybody has called for them.
+    #[must_use]
+    pub fn brigade_if_started(&self) -> Option<&Arc<Brigade>> {
+        self.brigade.get()
+    }
+
+    /// The pass, if anybody has called for it.
+    #[must_use]
+    pub fn pass_if_started(&self) -> Option<&Arc<Pass>> {
+        self.pass.get()
+    }
+
+    /// Lets all children go and waits a moment for their bills; for a kitchen that is about to end itself.
+    pub fn dismiss(&self) -> Bill {
+        if let Some(brigade) = self.brigade.get() {
+            brigade.close();
+        }
+        self.pass.get().map(|pass| pass.await_bills(FAREWELL)).unwrap_or_default()
+    }
+}
+
+/// How long a kitchen's own children get to say what they used: several times what 1,024 of them need to exit.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(500);

@@ -1,0 +1,190 @@
+//! What remembers orders: one trait, one row per backend, one contract suite that all pass (`tests/it/store_contract.rs`).
+//!
+//! Claim-based, for memory too: an order is queued, claimed under a fence (id and attempt), and every later write names
+//! that fence. Only the kitchen writes. It deliberately knows nothing of models or threads.
+
+mod memory;
+mod packed;
+
+use std::sync::Arc;
+
+pub use memory::{Bounds, Memory};
+
+use crate::domain::Ns;
+use crate::domain::id::OrderId;
+use crate::domain::job::{Job, OrderError, Status};
+use crate::domain::record::StepRecord;
+use crate::domain::spec::ModelId;
+use crate::domain::summary::Summary;
+
+/// An order about to be queued.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The order; its status is `Queued`.
+    pub job: Job,
+    /// When it was accepted, on the monotonic clock.
+    pub accepted: Ns,
+    /// What must be free before it can start.
+    pub needs: Room,
+    /// Part of a comparison, which has the house to itself.
+    pub alone: bool,
+}
+
+/// Staff that is free, or needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Threads.
+    pub threads: u32,
+    /// Child processes.
+    pub children: u32,
+}
+
+impl Room {
+    /// Whether this fits into that.
+    #[must_use]
+    pub fn fits(self, free: Self) -> bool {
+        self.threads <= free.threads && self.children <= free.children
+    }
+}
+
+/// Who may write: the order and the number of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The order.
+    pub id: OrderId,
+    /// The run.
+    pub attempt: u32,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// Which run.
+    pub fence: Fence,
+    /// How.
+    pub status: Status,
+    /// Why, if it failed.
+    pub error: Option<OrderError>,
+    /// When, microseconds since 1970.
+    pub finished_us: i64,
+    /// Other orders that were running when it started.
+    pub concurrent_orders: u32,
+    /// Its figures.
+    pub summary: Summary,
+    /// Its steps, or a sample of them.
+    pub records: Vec<StepRecord>,
+}
+
+/// What is known of an id.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// It is here.
+    Found(Box<Job>),
+    /// Not here (any more).
+    Absent,
+}
+
+/// What a cancel met.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CancelAnswer {
+    /// It was waiting and is canceled now, or was canceled before.
+    Canceled(Box<Job>),
+    /// It is running; its run must be asked to stop.
+    Running(Box<Job>),
+    /// It has ended otherwise.
+    Ended(Box<Job>),
+    /// Not here.
+    Absent,
+}
+
+/// What a delete met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteAnswer {
+    /// It is gone.
+    Deleted,
+    /// It is waiting or running.
+    Active,
+    /// Not here.
+    Absent,
+}
+
+/// Which orders a list shows. All conditions must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Any of these; all if empty.
+    pub status: Vec<Status>,
+    /// Only of this model.
+    pub model: Option<ModelId>,
+    /// Only with these labels.
+    pub labels: Vec<(String, String)>,
+    /// Only younger than this id.
+    pub after: Option<OrderId>,
+    /// Only older than this id: the cursor of the page before.
+    pub before: Option<OrderId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One page of a list, youngest first.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The orders.
+    pub jobs: Vec<Job>,
+    /// Where the next page begins, if there may be one. A page can be short and still have a next.
+    pub next: Option<OrderId>,
+}
+
+/// Orders per state, and what they occupy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ever accepted by this service.
+    pub accepted: u64,
+    /// By state, in the order of [`Status::ALL`]; ended ones since the start, whether still kept or not.
+    pub by_status: [u64; 6],
+    /// Ended orders still kept.
+    pub kept: u64,
+    /// Bytes of the active orders.
+    pub active_bytes: usize,
+    /// Bytes of the ended orders.
+    pub ended_bytes: usize,
+}
+
+/// The house has no room for another order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many orders are waiting or running as the house can hold")]
+pub struct Full;
+
+/// The memory of the house. Every method is atomic and safe to call from any thread.
+pub trait Store: Send + Sync {
+    /// Queues orders, all or none.
+    fn submit(&self, batch: Vec<NewJob>) -> Result<(), Full>;
+
+    /// Takes up queued orders that fit into `free`, oldest first; they are `Running` afterwards. An order that needs
+    /// staff of its own and does not fit holds back later ones that need some, but none that needs nothing. `alone`
+    /// restricts the claim to comparisons' orders; without it they are left where they are.
+    fn claim(&self, free: Room, alone: bool, now: Ns, now_us: i64) -> Vec<(Job, Room)>;
+
+    /// Writes the end of a run. `None` if this fence may not write (any more).
+    fn finish(&self, finish: Finish) -> Option<()>;
+
+    /// Cancels a waiting order, marks a running one.
+    fn request_cancel(&self, id: OrderId, now_us: i64) -> CancelAnswer;
+
+    /// One order.
+    fn get(&self, id: OrderId) -> Lookup;
+
+    /// The recorded steps of an ended order, in order of their end; `None` while it is active or when it is not here.
+    fn steps(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>>;
+
+    /// Orders, youngest first.
+    fn list(&self, query: &Query) -> Page;
+
+    /// Forgets an ended order.
+    fn delete(&self, id: OrderId) -> DeleteAnswer;
+
+    /// Forgets what has been kept long enough.
+    fn sweep(&self, now_us: i64);
+
+    /// Counts.
+    fn counts(&self) -> Counts;
+}

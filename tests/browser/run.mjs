@@ -1,0 +1,193 @@
+// run.mjs: what a visitor does in the browser, against the running service that BASE_URL names.
+// Deliberately not a test of the API's answers, which tests/it holds: here a value matters only once it is on screen.
+
+import assert from "node:assert/strict";
+import { baseUrl, runAll } from "./harness.mjs";
+
+const COMPARISON_TIMEOUT_MS = 120_000; // a comparison first waits until the house has drained, 60 s at most
+const HOSTILE_LABEL = `<img src=x onerror="document.title='owned'">`; // at most 63 characters
+const HOSTILE = `${HOSTILE_LABEL}<script>document.title='owned'</script>`;
+const BASE = baseUrl();
+
+// Pieces of a visit -------------------------------------------------------------------------------------------------
+
+async function openPage(page) {
+  const answer = await page.goto("/");
+  assert.equal(answer.status(), 200);
+  await page.locator("#models option").first().waitFor({ state: "attached" });
+  return answer;
+}
+
+async function place(page, { model, io_ms, cpu_ms, dishes }) {
+  await page.getByLabel("Model", { exact: true }).selectOption(model);
+  const form = page.getByTestId("order-form");
+  await form.getByLabel("I/O per dish (ms)").fill(String(io_ms));
+  await form.getByLabel("CPU per dish (ms)").fill(String(cpu_ms));
+  await form.getByLabel("Dishes").fill(String(dishes));
+  const answer = page.waitForResponse((it) => it.request().method() === "POST" && it.url().endsWith("/orders"));
+  await page.getByRole("button", { name: "Place order" }).click();
+  const order = await (await answer).json();
+  await shows(page, "order-id", order.id);
+  return order;
+}
+
+const shows = (page, testId, text, options) =>
+  page.getByTestId(testId).filter({ hasText: text }).waitFor({ state: "visible", ...options });
+
+async function submit(order) {
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(`${BASE}/orders?wait=20`, { method: "POST", headers, body: JSON.stringify(order) });
+  const body = await answer.json();
+  assert.ok(answer.ok, JSON.stringify(body));
+  return body;
+}
+
+async function nothingRan(page) {
+  assert.equal(await page.title(), "pasta-fasta");
+  assert.equal(await page.locator("img[src=x], main script").count(), 0, "hostile text became markup");
+}
+
+// The tests ---------------------------------------------------------------------------------------------------------
+
+const tests = [];
+const test = (name, run) => tests.push({ name, run });
+
+test("the docs place an order with Try it out", async (page) => {
+  await page.goto("/docs");
+  const operation = page.locator("[id^=operations-][id$=-placeOrder]");
+  await operation.locator(".opblock-summary-control, .opblock-summary").first().click();
+  await operation.getByRole("button", { name: "Try it out" }).click();
+  await operation.locator("textarea.body-param__text").fill('{"model":"asyncio"}');
+  await operation.getByRole("button", { name: "Execute" }).click();
+  const status = operation.locator(".live-responses-table .response .response-col_status");
+  await status.filter({ hasText: /^\s*202/ }).waitFor();
+});
+
+test("the page comes with a strict policy", async (page) => {
+  const policy = (await openPage(page)).headers()["content-security-policy"] ?? "";
+  for (const rule of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"]) {
+    assert.ok(policy.includes(rule), `${rule} is missing in: ${policy}`);
+  }
+  assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+});
+
+for (const model of ["sequential", "asyncio", "multithreading", "multiprocessing"]) {
+  test(`an order of ${model} succeeds and shows its timeline`, async (page) => {
+    await openPage(page);
+    await place(page, { model, io_ms: 20, cpu_ms: 2, dishes: 2 });
+    await shows(page, "order-what", model);
+    await shows(page, "order-status", "succeeded");
+    await shows(page, "order-steps", /^4 of 4$/);
+    await page.getByTestId("narration").locator("li").first().waitFor();
+    const timeline = page.getByTestId("timeline");
+    await timeline.waitFor({ state: "visible" });
+    assert.ok(await timeline.evaluate((picture) => picture.complete && picture.naturalWidth > 0), "an empty picture");
+  });
+}
+
+test("a running order is narrated live and can be canceled", async (page) => {
+  await openPage(page);
+  await place(page, { model: "asyncio", io_ms: 60_000, cpu_ms: 1, dishes: 2 });
+  await shows(page, "order-status", "running");
+  await page.getByRole("button", { name: "Cancel order" }).click();
+  await shows(page, "order-status", "canceled");
+  await page.getByTestId("recent-order").first().filter({ hasText: "canceled" }).waitFor();
+  assert.ok(await page.getByRole("button", { name: "Cancel order" }).isDisabled());
+});
+
+test("only one event stream is open at a time", async (page) => {
+  const open = new Set();
+  page.on("request", (request) => request.resourceType() === "eventsource" && open.add(request));
+  for (const end of ["requestfinished", "requestfailed"]) page.on(end, (request) => open.delete(request));
+  await openPage(page);
+  const placed = [];
+  for (let count = 0; count < 3; count += 1) {
+    placed.push(await place(page, { model: "asyncio", io_ms: 60_000, cpu_ms: 0, dishes: 1 }));
+    await shows(page, "order-status", "running");
+    assert.ok(open.size <= 1, `${open.size} streams are open`);
+  }
+  for (const { id } of placed) await fetch(`${BASE}/orders/${id}/cancel`, { method: "POST" });
+  await shows(page, "order-status", "canceled");
+});
+
+test("an order has an address of its own", async (page) => {
+  const order = await submit({ model: "sequential", io_ms: 1, cpu_ms: 1 });
+  await page.goto(`/#${order.id}`);
+  await shows(page, "order-id", order.id);
+  await shows(page, "order-status", "succeeded");
+  await page.getByTestId("narration").locator("li").first().waitFor();
+});
+
+test("presets and recipes are offered and ask only what they leave open", async (page) => {
+  await openPage(page);
+  await page.getByTestId("work").selectOption("seed-threads");
+  assert.ok(await page.getByTestId("models").isDisabled());
+  assert.ok(await page.getByTestId("io-ms").isDisabled());
+  await page.getByTestId("work").selectOption("pasta");
+  assert.ok(await page.getByTestId("models").isEnabled());
+  assert.ok(await page.getByTestId("io-ms").isDisabled());
+});
+
+test("a comparison ends in a table and a verdict", async (page) => {
+  await openPage(page);
+  const form = page.getByTestId("compare-form");
+  await form.getByLabel("I/O per dish (ms)").fill("5");
+  await form.getByLabel("CPU per dish (ms)").fill("1");
+  await form.getByLabel("Dishes at a time").fill("4");
+  await form.getByLabel("Repeats").fill("3");
+  await page.getByRole("button", { name: "Compare" }).click();
+  await shows(page, "verdict", /\w+/, { timeout: COMPARISON_TIMEOUT_MS });
+  await shows(page, "comparison-status", "succeeded");
+  assert.ok((await page.getByTestId("comparison-table").locator("tbody tr").count()) >= 2);
+  const verdict = await page.getByTestId("verdict").textContent();
+  await page.reload();
+  await shows(page, "verdict", verdict);
+});
+
+test("hostile names are shown as text", async (page) => {
+  const recipe = { name: HOSTILE, steps: [{ name: HOSTILE, work: { kind: "wait", ms: 1 } }] };
+  const order = await submit({ model: "asyncio", recipe, labels: { [HOSTILE_LABEL]: HOSTILE_LABEL } });
+  await openPage(page);
+  const row = page.locator(`[data-order="${order.id}"]`);
+  const text = await row.textContent();
+  assert.ok(text.includes(HOSTILE) && text.includes(`${HOSTILE_LABEL}=${HOSTILE_LABEL}`), text);
+  await row.click();
+  await shows(page, "order-what", HOSTILE);
+  await page.getByTestId("narration").locator("li").filter({ hasText: HOSTILE }).first().waitFor();
+  await page.getByTestId("timeline").waitFor({ state: "visible" });
+  await nothingRan(page);
+});
+
+test("a refusal is shown as text, with what it points at", async (page, expected) => {
+  expected.statuses = [400, 422];
+  await openPage(page);
+  await page.getByLabel("Setup (JSON, may be empty)").fill(JSON.stringify({ [HOSTILE]: HOSTILE }));
+  await page.getByRole("button", { name: "Place order" }).click();
+  await shows(page, "order-error", /\((400|422)\)/);
+  await nothingRan(page);
+});
+
+test("every field has a name and nothing is wider than a phone", async (page) => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  const order = await submit({ model: "asyncio", io_ms: 1, cpu_ms: 1, labels: { note: "x".repeat(60) } });
+  await page.goto(`/#${order.id}`);
+  await page.getByTestId("timeline").waitFor({ state: "visible" });
+  const fields = page.locator("input, select, button, progress");
+  for (const field of await fields.all()) {
+    const name = await field.evaluate((it) => it.labels?.[0]?.textContent || it.ariaLabel || it.textContent);
+    assert.ok(name.trim(), `no name: ${await field.evaluate((it) => it.outerHTML)}`);
+  }
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= 360, `the page is ${width} px wide`);
+});
+
+test("dark and light follow the system", async (page) => {
+  const ground = async (colorScheme) => {
+    await page.emulateMedia({ colorScheme });
+    return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  };
+  await openPage(page);
+  assert.notEqual(await ground("dark"), await ground("light"));
+});
+
+process.exitCode = (await runAll(tests)) ? 0 : 1;
