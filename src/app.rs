@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::config::Serve;
 use crate::domain::job::Status;
+use crate::http::around::Around;
 use crate::http::{AppState, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
@@ -87,9 +88,9 @@ impl App {
     /// Serves until `ending` resolves, then drains. Answers how many accepted orders were not brought to their end.
     pub async fn run(self, ending: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> u64 {
         let kitchen = self.state.kitchen.clone();
-        let router = router::build(self.state.clone());
+        let door = Around::new(router::build(self.state.clone()), kitchen.metrics.clone());
         let sweeper = tokio::spawn(sweep(kitchen.clone()));
-        let serving = tokio::spawn(server::serve(self.listener, router, self.state.closing.clone(), LAST_ANSWERS));
+        let serving = tokio::spawn(server::serve(self.listener, door, self.state.closing.clone(), LAST_ANSWERS));
         ending.await;
         kitchen.drain();
         tracing::info!(running = kitchen.running(), "closing");

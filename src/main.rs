@@ -4,6 +4,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     pasta_fasta::model::multiprocessing::child::main(std::env::args_os()).unwrap_or_else(pasta_fasta::cli::main)
 }

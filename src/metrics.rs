@@ -45,7 +45,7 @@ pub struct HttpLabels {
     /// GET, POST, DELETE, or `other`.
     pub method: &'static str,
     /// The route's pattern.
-    pub route: String,
+    pub route: &'static str,
     /// Status code.
     pub status: u16,
 }

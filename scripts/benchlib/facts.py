@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,21 @@ def _says(*command: str) -> str:
     """The first line a program prints to stdout; wrk prints its version there and exits with 1."""
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return (answer.stdout.splitlines() or ["unknown"])[0].strip()
+
+
+def busy_percent(over_s: float = 0.5) -> float:
+    """How much of the machine is in use right now: asked while the benchmark itself rests, it is what others take."""
+    first = _processor_ticks()
+    time.sleep(over_s)
+    second = _processor_ticks()
+    spent = [after - before for before, after in zip(first, second, strict=True)]
+    idle = spent[3] + spent[4]
+    return 100.0 * (1 - idle / max(1, sum(spent)))
+
+
+def _processor_ticks() -> list[int]:
+    """user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already."""
+    return [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
 
 
 def lines(bench) -> list[str]:

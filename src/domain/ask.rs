@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ask_json::{object, objects};
 pub use super::ask_json::{LabelsAsk, Planned, SetupAsk, Value};
 
 /// What `POST /orders` accepts. Every field is optional but `model` (or a preset that sets it).
@@ -92,6 +93,7 @@ pub struct InlineRecipe {
     #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// Its steps, 1 to 100.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 100)]
     pub steps: Vec<StepAsk>,
     /// Planned, not built yet.
@@ -109,6 +111,7 @@ pub struct StepAsk {
     #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// What it does.
+    #[serde(deserialize_with = "object")]
     pub work: WorkAsk,
     /// Names of steps that must be done before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -3,7 +3,7 @@
 //! It deliberately does no I/O, knows no async and reads no clock: times are handed in.
 
 pub mod ask;
-mod ask_json;
+pub mod ask_json;
 pub mod draw;
 pub mod id;
 pub mod job;
@@ -15,6 +15,7 @@ pub mod options;
 pub mod recipe;
 pub mod record;
 pub mod resolve;
+mod resolve_recipe;
 pub mod spec;
 pub mod summary;
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Ns;
-use super::recipe::StepRef;
+use super::recipe::{StepRef, Work};
 use super::spec::Spec;
 
 /// How a step ended.
@@ -94,9 +94,14 @@ impl StepRecord {
     /// For waits that ended by themselves: how late the end was noticed, `finished - due`.
     #[must_use]
     pub fn lag(&self, spec: &Spec) -> Option<Ns> {
-        let work = spec.work(self.at);
-        let is_wait = !work.is_cpu() && self.was_run() && self.outcome == Outcome::Succeeded;
-        is_wait.then(|| self.finished.saturating_sub(self.started + wait_ns(work.wait())))
+        self.lag_of(wait_of(spec.work(self.at)))
+    }
+
+    /// The same, for a caller that knows how long this step waits (`None`: it is no wait).
+    #[must_use]
+    pub fn lag_of(&self, wait: Option<Ns>) -> Option<Ns> {
+        let ended_by_itself = self.was_run() && self.outcome == Outcome::Succeeded;
+        wait.filter(|_| ended_by_itself).map(|wait| self.finished.saturating_sub(self.started + wait))
     }
 
     /// What no measured term explains, unclipped: `finished - started - cpu - core_wait`, and for waits also minus the
@@ -107,6 +112,12 @@ impl StepRecord {
         let waited = self.lag(spec).map_or(0, |lag| lag + wait_ns(spec.work(self.at).wait()));
         span - (self.cpu + self.core_wait + waited) as i64
     }
+}
+
+/// How long a piece of work waits; `None` if it is no wait.
+#[must_use]
+pub fn wait_of(work: Work) -> Option<Ns> {
+    matches!(work, Work::Wait(_) | Work::BlockingWait(_)).then(|| wait_ns(work.wait()))
 }
 
 fn wait_ns(d: std::time::Duration) -> Ns {

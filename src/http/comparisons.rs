@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
@@ -23,6 +22,7 @@ use super::problem::{self, Problem};
 use super::request::{self, Params};
 use super::wire::{At, SetupView};
 use crate::domain::ask::{OrderAsk, SetupAsk};
+use crate::domain::ask_json::{object, objects};
 use crate::domain::id::OrderId;
 use crate::domain::limits;
 use crate::domain::resolve::Violation;
@@ -38,6 +38,7 @@ use crate::model;
 #[schema(example = json!({"work": {"io_ms": 60, "cpu_ms": 8, "dishes": 500}}))]
 pub struct ComparisonAsk {
     /// An order without model, setup, preset and isolation.
+    #[serde(deserialize_with = "object")]
     pub work: OrderAsk,
     /// `default`, `sweep`, or a list of models with their setups.
     #[serde(default)]
@@ -89,7 +90,7 @@ impl<'de> Deserialize<'de> for LineUpAsk {
                 Ok(LineUpAsk::Named(name.to_owned()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<LineUpAsk, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(LineUpAsk::Of)
+                objects(SeqAccessDeserializer::new(seq)).map(LineUpAsk::Of)
             }
         }
         deserializer.deserialize_any(Either)
@@ -356,12 +357,12 @@ pub async fn place(
     State(app): State<AppState>,
     uri: Uri,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
     let hold = request::hold(&mut params, &headers)?;
     params.done()?;
-    let ask: ComparisonAsk = request::json(&headers, &request::bytes(body)?)?;
+    let ask: ComparisonAsk = request::json(&headers, &request::bytes(&headers, body).await?)?;
     let invalid = |bad| Problem::with(&problem::INVALID, bad);
     let accepted = app.comparisons.submit(plan(ask).map_err(invalid)?).map_err(invalid)?;
     let state = accepted.map_err(|full| Problem::new(&problem::FULL, full.to_string()))?;

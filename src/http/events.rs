@@ -61,7 +61,8 @@ pub async fn follow(
 ) -> Result<Response<Body>, Problem> {
     let id = id(&text)?;
     let job = find(&app.kitchen, id)?;
-    let seen = headers.get("last-event-id").map(|v| position(v, &job));
+    let told = app.kitchen.run(id).map_or(0, |run| run.recorder.last_seq());
+    let seen = headers.get("last-event-id").map(|v| position(v, &job, told));
     if job.status.is_done() && seen == Some(Some(last_seq(&job))) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -83,11 +84,12 @@ pub async fn follow(
     Ok(response)
 }
 
-/// The seq of an id of this order; `None` for an id that is none.
-fn position(value: &HeaderValue, job: &Job) -> Option<u32> {
+/// The seq of an id of this order; `None` for an id that was never told. `told` is the last one of a running order.
+fn position(value: &HeaderValue, job: &Job, told: u32) -> Option<u32> {
     let (attempt, seq) = value.to_str().ok()?.split_once('.')?;
     let seq = seq.parse().ok()?;
-    (attempt.parse() == Ok(job.attempt) && (!job.status.is_done() || seq <= last_seq(job))).then_some(seq)
+    let last = if job.status.is_done() { last_seq(job) } else { told };
+    (attempt.parse() == Ok(job.attempt.max(1)) && seq <= last).then_some(seq)
 }
 
 /// The seq of the event that ends an ended order.
@@ -152,7 +154,7 @@ impl Teller {
         if job.status == Status::Queued {
             return;
         }
-        if self.seen == 0 {
+        if self.seen == 0 && job.started_us.is_some() {
             self.seen = 1;
             self.order("order.running", job, Some(1));
         }
@@ -209,7 +211,7 @@ impl Teller {
             narration,
         };
         let name = if event.outcome.is_some() { "step.finished" } else { "step.started" };
-        self.tell(name, Some((job.attempt, event.seq)), &data);
+        self.tell(name, Some((job.attempt.max(1), event.seq)), &data);
     }
 
     /// JSON has no raw line breaks, so user text cannot split a frame.

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::orders::json;
+use super::problem::{self, Problem};
 use super::steps::text_answer;
 use crate::domain::job::Status;
 
@@ -33,18 +34,18 @@ pub async fn livez() -> Response<Body> {
 
 /// Does it accept orders?
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "house",
-    responses((status = 200, description = "Yes", body = Probe), (status = 503, description = "Not (any more)", body = Probe)))]
-pub async fn readyz(State(app): State<AppState>) -> Response<Body> {
+    responses((status = 200, description = "Yes", body = Probe), (status = 503, description = "Not (any more)", body = Problem, content_type = "application/problem+json")))]
+pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
     if app.kitchen.is_draining() {
-        return json(StatusCode::SERVICE_UNAVAILABLE, &Probe { status: "draining", durability: None });
+        return Err(Problem::new(&problem::DRAINING, "the service is shutting down"));
     }
-    json(StatusCode::OK, &Probe { status: "ok", durability: Some("memory") })
+    Ok(json(StatusCode::OK, &Probe { status: "ok", durability: Some("memory") }))
 }
 
 /// The same as /readyz
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "house",
-    responses((status = 200, description = "Accepts orders", body = Probe), (status = 503, description = "Does not", body = Probe)))]
-pub async fn healthz(app: State<AppState>) -> Response<Body> {
+    responses((status = 200, description = "Accepts orders", body = Probe), (status = 503, description = "Does not", body = Problem, content_type = "application/problem+json")))]
+pub async fn healthz(app: State<AppState>) -> Result<Response<Body>, Problem> {
     readyz(app).await
 }
 

@@ -3,6 +3,7 @@
 //! Every path is spelled once, beside its handler; [`router`] lists the handlers. It deliberately writes nothing to the
 //! store and starts nothing.
 
+pub mod around;
 pub mod catalog;
 pub mod comparisons;
 pub mod events;

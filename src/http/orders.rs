@@ -5,8 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
@@ -63,12 +62,12 @@ pub async fn place(
     State(app): State<AppState>,
     uri: Uri,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Answer {
     let kitchen = &app.kitchen;
     let mut params = Params::of(&uri)?;
     let hold = request::hold(&mut params, &headers)?;
-    let ask = request::order(&mut params, &headers, &request::bytes(body)?)?;
+    let ask = request::order(&mut params, &headers, &request::bytes(&headers, body).await?)?;
     params.done()?;
     let spec = kitchen.resolve(ask).map_err(|bad| Problem::with(&problem::INVALID, bad))?;
     let job = kitchen.submit(vec![spec]).map_err(refusal)?.pop();

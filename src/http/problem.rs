@@ -91,6 +91,12 @@ pub struct Fault {
     pub detail: String,
 }
 
+impl Fault {
+    fn sentence(&self) -> String {
+        if self.pointer.is_empty() { self.detail.clone() } else { format!("{}: {}", self.pointer, self.detail) }
+    }
+}
+
 /// A problem document (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -133,7 +139,7 @@ impl Problem {
     pub fn with(kind: &'static Kind, violations: Vec<Violation>) -> Self {
         let errors: Vec<_> =
             violations.into_iter().map(|v| Fault { pointer: v.pointer, detail: v.detail }).collect();
-        let detail = errors.iter().map(|f| format!("{}: {}", f.pointer, f.detail)).take(3).collect::<Vec<_>>();
+        let detail = errors.iter().map(Fault::sentence).take(3).collect::<Vec<_>>();
         Self { errors, ..Self::new(kind, detail.join("; ")) }
     }
 

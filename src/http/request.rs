@@ -2,12 +2,11 @@
 //!
 //! It deliberately checks only syntax; what an order means is resolved by the kitchen.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Query;
-use axum::extract::rejection::BytesRejection;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use super::problem::{self, Problem};
@@ -87,21 +86,38 @@ pub fn hold(params: &mut Params, headers: &HeaderMap) -> Result<Hold, Problem> {
     Ok(wait.map_or_else(Hold::default, |n| Hold { seconds: n.min(limits::HOLD_S), preferred: true }))
 }
 
-/// The bytes of a body.
-pub fn bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    body.map_err(|rejection| match rejection.status().as_u16() {
-        413 => Problem::new(&problem::TOO_LARGE, format!("a body has at most {} bytes", limits::BODY_BYTES)),
-        _ => Problem::new(&problem::BAD_REQUEST, "the body could not be read"),
+/// The bytes of a body, refused before they are read if the client says that there are too many.
+pub async fn bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(&problem::TOO_LARGE, format!("a body has at most {} bytes", limits::BODY_BYTES));
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limits::BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, limits::BODY_BYTES).await.map_err(|error| {
+        let limit = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
+        if limit { too_large() } else { Problem::new(&problem::BAD_REQUEST, "the body could not be read") }
     })
 }
 
 /// Reads a JSON body.
 pub fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let mut parts = media_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let refuse = |detail: String| Err(Problem::new(&problem::MEDIA_TYPE, detail));
     if !(essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")) {
-        let detail = format!("the body is {essence:?}, not application/json; with curl use --json instead of -d");
-        return Err(Problem::new(&problem::MEDIA_TYPE, detail));
+        return refuse(format!("the body is {essence:?}, not application/json; with curl use --json instead of -d"));
+    }
+    let charset = parts.find_map(|p| p.to_ascii_lowercase().strip_prefix("charset=").map(str::to_owned));
+    if charset.is_some_and(|c| c.trim_matches('"') != "utf-8") {
+        return refuse("JSON is UTF-8".to_owned());
+    }
+    if headers.get(CONTENT_ENCODING).is_some_and(|e| e != "identity") {
+        return refuse("compressed bodies are not read".to_owned());
+    }
+    let first = body.iter().find(|b| !b.is_ascii_whitespace());
+    if first.is_some_and(|b| *b != b'{') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        return Err(Problem::with(&problem::INVALID, vec![Violation::new("", "the body must be an object")]));
     }
     // The plain reader is twice as fast; the one that knows the path reads again only what was refused.
     serde_json::from_slice(body).or_else(|_| {

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+
+use super::around::Around;
 
 /// Time a client has to send a request's head (hyper's own default of 30 s is inert without a timer).
 const HEADER: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves until `closing` turns true, then answers what has begun, at most for `grace`.
-pub async fn serve(listener: TcpListener, router: Router, mut closing: watch::Receiver<bool>, grace: Duration) {
+pub async fn serve(listener: TcpListener, door: Around, mut closing: watch::Receiver<bool>, grace: Duration) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -37,7 +37,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut closing: watch::Re
         match accepted {
             (Ok(seat), Ok((stream, _))) => {
                 let _ = stream.set_nodelay(true);
-                let connection = connection(stream, router.clone(), closing.clone());
+                let connection = connection(stream, door.clone(), closing.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(seat);
@@ -62,14 +62,13 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-async fn connection(stream: tokio::net::TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
-    let service = TowerToHyperService::new(router);
+async fn connection(stream: tokio::net::TcpStream, door: Around, mut closing: watch::Receiver<bool>) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
         .max_buf_size(BUFFER_BYTES)
         .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), door);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,

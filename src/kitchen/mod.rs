@@ -212,6 +212,8 @@ impl Kitchen {
             CancelAnswer::Canceled(job) if job.summary.is_none() => {
                 self.metrics.order_ended(job.spec.model, Status::Canceled, 0, None);
                 self.watchers.notify(id);
+                // It may have held back others.
+                self.pump();
             }
             _ => {}
         }

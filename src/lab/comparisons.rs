@@ -189,10 +189,18 @@ impl Comparisons {
             LineUp::Default => line_up::default(cores),
             LineUp::Sweep => vec![Family::Asyncio.member(0)],
         };
-        let mut entries = Vec::new();
+        let (mut entries, mut bad) = (Vec::new(), Vec::new());
         for (i, candidate) in candidates.iter().enumerate() {
-            let entry = self.entry(&plan.work, candidate).map_err(|bad| relocate(bad, i))?;
-            entries.push(entry);
+            match self.entry(&plan.work, candidate) {
+                Ok(entry) => entries.push(entry),
+                Err(found) => bad.extend(relocate(found, i)),
+            }
+        }
+        if !bad.is_empty() {
+            // What is wrong with the work is wrong for every candidate: once is enough.
+            let mut seen = std::collections::HashSet::new();
+            bad.retain(|violation| seen.insert(violation.pointer.clone()));
+            return Err(bad);
         }
         let Some(dishes) = entries.first().map(|entry| entry.spec.dishes) else {
             return Err(vec![Violation::new("/line_up", "must have at least one entry")]);

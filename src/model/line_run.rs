@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::run::Run;
+use super::run::{Run, Stepped};
 use crate::domain::Ns;
 use crate::domain::line::Line;
 use crate::domain::recipe::StepRef;
@@ -78,18 +78,18 @@ impl LineRun {
     }
 
     /// Reports a step that was taken and has been recorded.
-    pub fn settle(&self, lane: usize, at: StepRef, outcome: Outcome) -> After {
+    pub fn settle(&self, lane: usize, at: StepRef, step: Stepped) -> After {
         let mut state = self.state();
-        let now = self.run.elapsed();
+        let Stepped { outcome, finished } = step;
         if outcome == Outcome::Canceled {
             state.line.close();
         }
-        let end = state.line.done(at, outcome == Outcome::Succeeded, now);
+        let end = state.line.done(at, outcome == Outcome::Succeeded, finished);
         if let Some(end) = end
             && outcome != Outcome::Canceled
         {
             // Under the lock: whoever finds the line over must find this written.
-            self.run.recorder.dish_over(lane, now, end.succeeded);
+            self.run.recorder.dish_over(lane, finished, end.succeeded);
         }
         if state.line.is_over() {
             drop(state);

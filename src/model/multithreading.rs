@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::line_run::{LineRun, Taken};
 use super::pool::{Pool, Task};
-use super::run::Run;
+use super::run::{Run, Stepped};
 use super::staff::Staff;
 use super::{Demand, Model, ModelInfo};
 use crate::domain::job::ErrorKind;
@@ -98,14 +98,15 @@ fn start_ready(line: &Arc<LineRun>) {
         let builder = std::thread::Builder::new().name("chef".to_owned()).stack_size(128 * 1024);
         if let Err(error) = builder.spawn(move || cook(&chef, lane, taken)) {
             line.run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), Some(taken.at));
-            line.settle(lane, taken.at, Outcome::Failed);
+            let finished = line.run.elapsed();
+            line.settle(lane, taken.at, Stepped { outcome: Outcome::Failed, finished });
         }
     }
 }
 
 fn cook(line: &Arc<LineRun>, lane: usize, taken: Taken) {
     super::tune::burner();
-    let outcome = line.run.do_step(lane, taken.at, taken.ready);
-    line.settle(lane, taken.at, outcome);
+    let step = line.run.do_step(lane, taken.at, taken.ready);
+    line.settle(lane, taken.at, step);
     start_ready(line);
 }

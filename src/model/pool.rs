@@ -151,8 +151,8 @@ impl Pool {
         if taken.requeue {
             self.push(Task::Line(line.clone()));
         }
-        let outcome = line.run.do_step(index, taken.at, taken.ready);
-        if line.settle(index, taken.at, outcome) == After::Requeue {
+        let step = line.run.do_step(index, taken.at, taken.ready);
+        if line.settle(index, taken.at, step) == After::Requeue {
             self.push(Task::Line(line));
         }
     }

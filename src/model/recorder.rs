@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::work;
 use crate::domain::Ns;
 use crate::domain::recipe::StepRef;
-use crate::domain::record::{Outcome, StepRecord, Totals};
+use crate::domain::record::{Outcome, StepRecord, Totals, wait_of};
 use crate::domain::spec::Spec;
 use crate::domain::summary::{Agreed, Bill, Harvest};
 use crate::domain::{draw, limits};
@@ -63,6 +63,8 @@ struct Shard {
 /// The books of a run while it is written.
 pub struct Recorder {
     spec: Arc<Spec>,
+    /// How long each step of the recipe waits: looked up a million times.
+    waits: Box<[Option<Ns>]>,
     live: bool,
     /// Records whose draw is at most this are kept.
     keep: u64,
@@ -80,7 +82,9 @@ impl Recorder {
         let total = spec.steps_total();
         let live = total <= limits::RECORDS;
         let share = (u128::from(u64::MAX) * u128::from(limits::RECORDS) / u128::from(total.max(1))) as u64;
+        let wait = |step: usize| wait_of(spec.work(StepRef { dish: spec.first_dish, step: step as u16 }));
         Self {
+            waits: (0..spec.recipe.steps.len()).map(wait).collect(),
             spec,
             live,
             keep: if live { u64::MAX } else { share },
@@ -99,13 +103,13 @@ impl Recorder {
         self.live
     }
 
-    /// Steps that are over, and dishes.
+    /// Steps that are done, and dishes that are over.
     #[must_use]
     pub fn progress(&self) -> (u64, u32) {
         (self.steps_done(), self.dishes_done.load(Ordering::Relaxed))
     }
 
-    /// Steps that are over.
+    /// Steps that are done, well or badly; stopped ones are not.
     #[must_use]
     pub fn steps_done(&self) -> u64 {
         self.steps_done.load(Ordering::Relaxed)
@@ -136,7 +140,8 @@ impl Recorder {
     /// Writes down a step that is over.
     pub fn finished(&self, lane: usize, mut record: StepRecord) {
         let mut shard = self.shard(lane);
-        let lag = record.lag(&self.spec);
+        let lag = record.lag_of(self.waits[usize::from(record.at.step)]);
+        let outcome = record.outcome;
         shard.totals.add(&record, lag);
         if let Some(value) = record.value {
             let step = usize::from(record.at.step);
@@ -155,7 +160,8 @@ impl Recorder {
             shard.records.push(record);
         }
         drop(shard);
-        self.steps_done.fetch_add(1, Ordering::Relaxed);
+        // A stopped step is not done: an order all of whose steps are done has succeeded or failed, never been canceled.
+        self.steps_done.fetch_add(u64::from(outcome != Outcome::Canceled), Ordering::Relaxed);
     }
 
     /// Writes down that a dish is over.
@@ -215,7 +221,7 @@ impl Recorder {
     /// belongs to that kitchen.
     pub fn absorb(&self, lane: usize, delta: Delta, seqs: &mut Vec<u32>) {
         let Delta { events, mut harvest } = delta;
-        let steps: u32 = harvest.totals.steps.iter().sum();
+        let steps: u32 = harvest.totals.steps[..2].iter().sum();
         let dishes = harvest.dishes.len() as u32 + harvest.dishes_failed;
         let mut shard = self.shard(lane);
         for event in events {

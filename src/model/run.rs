@@ -16,6 +16,15 @@ use crate::domain::recipe::StepRef;
 use crate::domain::record::{Outcome, StepRecord};
 use crate::domain::spec::Spec;
 
+/// A step that is over and written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stepped {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When, an offset of the run.
+    pub finished: Ns,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunEnd {
@@ -97,18 +106,18 @@ impl Run {
     }
 
     /// Does one step on the calling thread, from announcement to record. `ready` is an offset.
-    pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Outcome {
+    pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Stepped {
         let seq_started = self.recorder.started(lane, at, self.elapsed());
         let performed = work::perform(self.spec.work(at), &self.cancel);
         self.record(lane, at, ready, seq_started, performed)
     }
 
     /// Writes down a step that was performed, here or in another kitchen.
-    pub fn record(&self, lane: usize, at: StepRef, ready: Ns, seq_started: u32, done: Performed) -> Outcome {
+    pub fn record(&self, lane: usize, at: StepRef, ready: Ns, seq_started: u32, done: Performed) -> Stepped {
         if let Some((kind, detail)) = done.error {
             self.fail(kind, detail, Some(at));
         }
-        let outcome = done.outcome;
+        let (outcome, finished) = (done.outcome, self.offset(done.finished));
         self.recorder.finished(
             lane,
             StepRecord {
@@ -116,7 +125,7 @@ impl Run {
                 worker: done.worker,
                 ready: ready.min(self.offset(done.started)),
                 started: self.offset(done.started),
-                finished: self.offset(done.finished),
+                finished,
                 cpu: done.cpu,
                 core_wait: done.core_wait,
                 outcome,
@@ -125,7 +134,7 @@ impl Run {
                 seq_finished: 0,
             },
         );
-        outcome
+        Stepped { outcome, finished }
     }
 
     /// Calls this when the run is over: for a model that has to let staff of its own go.

@@ -43,8 +43,8 @@ fn cook(line: LineRun, lane: usize) {
             line.close();
             return;
         };
-        let outcome = line.run.do_step(lane, taken.at, taken.ready);
-        if line.settle(lane, taken.at, outcome) == After::Over {
+        let step = line.run.do_step(lane, taken.at, taken.ready);
+        if line.settle(lane, taken.at, step) == After::Over {
             return;
         }
     }

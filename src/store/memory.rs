@@ -100,6 +100,17 @@ impl Memory {
 }
 
 impl Inner {
+    /// What the first order of a queue needs; orders that were canceled while they waited leave it here.
+    fn head(&mut self, line: usize) -> Option<Room> {
+        loop {
+            let head = self.queues[line].front()?;
+            if self.orders.get(&head.id).is_some_and(|slot| slot.status == Status::Queued) {
+                return Some(head.needs);
+            }
+            self.queues[line].pop_front();
+        }
+    }
+
     /// Moves a waiting order to running; `None` if it was canceled while it waited.
     fn begin(&mut self, waiting: &Waiting, now: Ns, now_us: i64) -> Option<Job> {
         let Slot { status, body: Body::Active(job), .. } = self.orders.get_mut(&waiting.id)? else { return None };
@@ -207,12 +218,12 @@ impl Store for Memory {
         let mut claimed = Vec::new();
         let lines: &[usize] = if alone { &[ALONE] } else { &[PLAIN, STAFFED] };
         for line in lines {
-            while guard.queues[*line].front().is_some_and(|head| head.needs.fits(free)) {
+            while let Some(needs) = guard.head(*line).filter(|needs| needs.fits(free)) {
                 let Some(waiting) = guard.queues[*line].pop_front() else { break };
                 if let Some(job) = guard.begin(&waiting, now, now_us) {
-                    free.threads -= waiting.needs.threads;
-                    free.children -= waiting.needs.children;
-                    claimed.push((job, waiting.needs));
+                    free.threads -= needs.threads;
+                    free.children -= needs.children;
+                    claimed.push((job, needs));
                 }
             }
         }

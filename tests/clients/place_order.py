@@ -20,6 +20,21 @@ from pasta_fasta_client import Client
 
 WAIT_S = 20
 MODELS = ["sequential", "asyncio", "multithreading", "multiprocessing"]
+# Answered with 200 and a body, and asked without anything.
+PLAIN_OPERATIONS = [
+    "list_orders",
+    "list_comparisons",
+    "list_models",
+    "list_recipes",
+    "list_presets",
+    "get_limits",
+    "get_stats",
+    "get_version",
+    "get_metrics",
+    "livez",
+    "readyz",
+    "healthz",
+]
 VERBS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -119,8 +134,17 @@ def a_comparison_ends_with_a_verdict(kitchen, _contract):
     assert len(comparison.entries) == 2, comparison.to_dict()
 
 
+def every_plain_answer_fits_its_type(kitchen, _contract):
+    _, order = kitchen.call("place_order", body={"model": "multithreading", "io_ms": 1}, wait=WAIT_S)
+    asked = {name: () for name in PLAIN_OPERATIONS} | {"list_steps": (order.id,), "get_timeline": (order.id,)}
+    for operation, path in asked.items():
+        status, parsed = kitchen.call(operation, *path)
+        assert status == 200 and parsed is not None, f"{operation}: answered {status}, parsed {parsed}"
+
+
 CHECKS = [
     every_operation_has_a_function,
+    every_plain_answer_fits_its_type,
     an_order_of_each_model_succeeds,
     a_placed_order_is_listed,
     a_long_order_can_be_canceled_and_deleted,

@@ -21,9 +21,13 @@ if ! "$out/venv/bin/python" -m pip freeze 2>/dev/null | grep -qx "$generator"; t
 fi
 
 curl --silent --show-error --fail --max-time 10 --output "$out/openapi.json" "$BASE_URL/openapi.json"
+# The two types below are text, which the generator cannot know.
 cat >"$out/config.yaml" <<'YAML'
 project_name_override: pasta-fasta-client
 package_name_override: pasta_fasta_client
+content_type_overrides:
+  application/openmetrics-text: text/plain
+  application/yaml: text/plain
 YAML
 rm -rf "$out/client"
 # The generator formats its work with ruff, which it looks for on the path. A warning is an operation or a type that it

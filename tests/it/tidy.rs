@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // Its readings are plain data, and plain data lives in `domain`.
     ("clock", &["domain"]),
     ("metrics", &["domain"]),
+    ("telemetry", &[]),
     ("sim", &["domain", "clock"]),
     ("store", &["domain", "clock"]),
     ("model", &["domain", "clock"]),

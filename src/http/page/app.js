@@ -17,7 +17,7 @@ let selectedId = null;
 let shown = null; // the selected order as last answered
 let stream = null; // at most one EventSource: a browser has six connections per host
 let unwritten = []; // narration waiting for the next frame
-let comparisonId = null;
+let comparisonId = null; // null until one was asked for or found
 
 // A GET, or with `body` a POST; an empty one for null.
 async function call(path, body) {
@@ -33,11 +33,11 @@ function sentence({ title, status, kind, detail, errors }) {
   return [`${title ?? "Failed"} (${kind ?? status})`, ...(pointed.length > 0 ? pointed : [detail])].join("\n");
 }
 
-// Runs `action` and shows in `place` what went wrong, or that nothing did.
+// Runs `action` and shows in `place` what went wrong. Cleared before, not after: a slow success must not wipe out news.
 async function tell(place, action) {
+  at(place).textContent = "";
   try {
     await action();
-    at(place).textContent = "";
   } catch (error) {
     at(place).textContent = error.message;
   }
@@ -68,16 +68,18 @@ function showProgress(place, done, total) {
 
 const number = (value) => value?.toLocaleString("en", { maximumFractionDigits: value < 100 ? 2 : 0 }) ?? "–";
 const whatOf = ({ model, recipe, dishes }) => `${model} · ${recipe?.name ?? "own work"} · dishes: ${dishes}`;
-const labelsOf = ({ labels }) => Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ");
+const pairs = (map) => Object.entries(map).map(([key, value]) => `${key}=${value}`).join(", ");
 
 // The order form ----------------------------------------------------------------------------------------------------
 async function fillForm() {
   for (const kind of ["models", "recipes", "presets"]) {
     const { data } = await call(`/${kind}`);
-    for (const { name, summary } of data) {
-      at(kind).append(element("option", name, { value: name, "data-kind": kind, "data-summary": summary ?? "" }));
+    for (const { name, summary, setup } of data) {
+      const options = Object.entries(setup ?? {}).map(([option, { accepts }]) => `${option}: ${accepts}`);
+      const told = { value: name, "data-kind": kind, "data-summary": [summary, ...options].join("\n") };
+      at(kind).append(element("option", name, told));
     }
-    if (kind === "models") at(kind).value = "asyncio"; // before the next answer: a quick visitor's choice must stand
+    if (kind === "models") at(kind).value = "asyncio"; // now, not at the end: a quick visitor's choice must stand
   }
   adaptForm();
 }
@@ -108,7 +110,7 @@ function rowOf(order) {
   rows.set(order.id, item);
   showStatus(status, order.status);
   const steps = `${order.progress.steps_done}/${order.progress.steps_total} steps`;
-  what.textContent = [whatOf(order), steps, labelsOf(order)].filter(Boolean).join(" · ");
+  what.textContent = [whatOf(order), steps, pairs(order.labels)].filter(Boolean).join(" · ");
   button.dataset.order = order.id;
   button.setAttribute("aria-current", String(order.id === selectedId));
   return item;
@@ -149,35 +151,40 @@ async function select(id) {
   if (selectedId !== id) return;
   showOrder(order);
   at("selected").scrollIntoView({ block: "nearest" });
-  if (!order.done) follow(id);
+  follow(id);
   await refresh();
 }
 
+// The stream tells an order from its beginning, whether it is running or has ended.
 function follow(id) {
   const mine = new EventSource(`${orderPath(id)}/events`);
   stream = mine;
   const on = (name, act) => mine.addEventListener(name, (event) => mine === stream && act(JSON.parse(event.data)));
-  const end = () => {
-    mine.close();
-    stream = null;
-    reload(id);
-  };
-  on("snapshot", showOrder);
-  on("order.running", () => reload(id));
-  for (const name of ["step.started", "step.finished"]) on(name, narrate);
-  on("progress", showSteps);
-  on("gap", () => narrate({ narration: "(some events were missed)" }));
-  for (const status of END_STATES) on(`order.${status}`, end);
-  // A dropped connection is retried by the browser; closed means that the service has nothing more to stream.
-  mine.onerror = () => mine === stream && mine.readyState === EventSource.CLOSED && end();
-}
-
-function reload(id) {
-  return tell("select-error", async () => {
-    const order = await call(orderPath(id));
-    if (selectedId === id) showOrder(order);
-    await refresh();
+  let finished = 0;
+  on("snapshot", (order) => {
+    finished = 0; // after a gap all is told again
+    unwritten = [];
+    at("narration").replaceChildren();
+    showOrder(order);
   });
+  on("order.running", showOrder);
+  on("step.started", narrate);
+  on("step.finished", (step) => {
+    finished += 1;
+    narrate(step);
+    showSteps({ ...shown.progress, steps_done: shown.done ? shown.progress.steps_done : finished });
+  });
+  on("progress", showSteps); // in place of the steps, for orders that have very many
+  for (const status of END_STATES) {
+    on(`order.${status}`, (order) => {
+      mine.close();
+      stream = null;
+      showOrder(order);
+      tell("recent-error", refresh);
+    });
+  }
+  // A dropped connection is retried by the browser; closed means that there is nothing more to tell.
+  mine.onerror = () => mine === stream && mine.readyState === EventSource.CLOSED && (stream = null);
 }
 
 function showOrder(order) {
@@ -195,9 +202,7 @@ function showOrder(order) {
   at("selected-csv").href = `${orderPath(order.id)}/steps?format=csv`;
   at("selected-error").textContent = order.error ? sentence(order.error) : "";
   at("selected-facts").replaceChildren(...factsOf(order).map((fact) => group("div", ["dt", "dd"], fact)));
-  if (!ended || !order.started_at) return;
-  at("timeline").src = `${orderPath(order.id)}/timeline?format=svg`;
-  if (!at("narration").hasChildNodes() && unwritten.length === 0) tell("select-error", () => retell(order.id));
+  if (ended && order.started_at) at("timeline").src = `${orderPath(order.id)}/timeline?format=svg`;
 }
 
 function showSteps({ steps_done: done, steps_total: total }) {
@@ -209,10 +214,10 @@ const TIMES = { queue: "In queue", makespan: "Makespan", mean_dish: "Mean dish",
 
 function factsOf({ timings, result, setup, ...order }) {
   const facts = Object.entries(TIMES).map(([key, name]) => [`${name} (ms)`, number(timings?.[`${key}_ms`])]);
-  facts.push(["Orders beside it", number(order.concurrent_orders)], ["Setup", JSON.stringify(setup)]);
-  if (labelsOf(order)) facts.push(["Labels", labelsOf(order)]);
-  const values = Object.entries(result?.values ?? {});
-  return facts.concat(values.map(([step, value]) => [`Value of ${step}`, value ?? "differs"]));
+  facts.push(["Orders beside it", number(order.concurrent_orders)], ["Setup", pairs(setup) || "–"]);
+  if (pairs(order.labels)) facts.push(["Labels", pairs(order.labels)]);
+  const values = Object.entries(result?.values ?? {}).map(([step, value]) => [`Value of ${step}`, value ?? "differs"]);
+  return [...facts, ...values];
 }
 
 // Lines are written once per frame: an order may send thousands of events a second.
@@ -229,18 +234,10 @@ function writeNarration() {
   list.scrollTop = list.scrollHeight;
 }
 
-// An order that ended before anyone watched is told from its step records.
-async function retell(id) {
-  const { data, has_more: more } = await call(`${orderPath(id)}/steps`);
-  if (selectedId !== id) return;
-  for (const { dish, step, started_ms, finished_ms, outcome } of data) {
-    narrate({ narration: `Order ${dish}: ${step}, ${number(started_ms)} to ${number(finished_ms)} ms, ${outcome}` });
-  }
-  if (more) narrate({ narration: "(the rest is in the CSV)" });
-}
-
 // Comparisons -------------------------------------------------------------------------------------------------------
 async function compare() {
+  comparisonId = ""; // from here on, answers about an earlier one are too late
+  at("comparison").hidden = true;
   const work = { io_ms: whole("compare-io-ms"), cpu_ms: whole("compare-cpu-ms"), dishes: whole("compare-dishes") };
   const asked = { work, line_up: at("compare-line-up").value, repeats: whole("compare-repeats") };
   await followComparison((await call("/comparisons", asked)).id);
@@ -261,12 +258,13 @@ function showComparison({ status, progress, dishes, measured_dishes: measured, e
   showProgress("comparison-progress", progress.runs_done, progress.runs_total);
   const runs = `runs: ${progress.runs_done} of ${progress.runs_total}`;
   at("comparison-runs").textContent = `dishes: ${dishes}, measured with ${number(measured)} · ${runs}`;
-  at("verdict").textContent = verdict?.text ?? (error ? sentence(error) : "");
+  at("verdict").textContent = verdict?.text ?? error ?? "";
   at("comparison-rows").replaceChildren(...(entries ?? []).map((entry) => rowOfEntry(entry, verdict)));
 }
 
 function rowOfEntry({ rank, name, makespan_ms: makespan, ...entry }, verdict) {
-  const cells = [number(rank), name, number(makespan?.median), `${number(makespan?.low)} to ${number(makespan?.high)}`,
+  const cells = [number(rank), entry.error ? `${name}: ${entry.error}` : name, number(makespan?.median),
+    `${number(makespan?.low)} to ${number(makespan?.high)}`,
     ...["mean_dish_ms", "p95_dish_ms", "cpu_ms"].map((key) => number(entry[key]?.median)),
     number(entry.peak_memory_bytes && entry.peak_memory_bytes.median / 1048576)];
   const row = group("tr", cells.map(() => "td"), cells);

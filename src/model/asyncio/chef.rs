@@ -20,7 +20,7 @@ use crate::domain::recipe::{StepRef, Work};
 use crate::domain::record::Outcome;
 use crate::domain::spec::Choice;
 use crate::model::pool::{Pool, Task};
-use crate::model::run::Run;
+use crate::model::run::{Run, Stepped};
 use crate::model::work;
 
 /// Dishes that one task of the loop holds. Between two groups other orders get their turn, so a million dishes do not
@@ -102,11 +102,24 @@ impl Chef {
         // A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
         let mut ready = if self.run.spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 };
         for step in 0..self.run.spec.recipe.steps.len() as u16 {
-            let outcome = self.step(StepRef { dish, step }, ready).await;
-            if outcome != Outcome::Succeeded {
-                return self.dish_over(outcome);
+            let at = StepRef { dish, step };
+            // The wait stands here once more, unfolded: what a dish holds across it is what a million of them occupy.
+            let done = match self.run.spec.work(at) {
+                Work::Wait(d) => {
+                    let started = clock::now();
+                    let seq = self.run.recorder.started(0, at, self.run.offset(started));
+                    if !d.is_zero() {
+                        tokio::time::sleep(d).await;
+                    }
+                    let at = StepRef { dish, step };
+                    self.run.record(0, at, ready, seq, work::waited(started, clock::now(), Outcome::Succeeded))
+                }
+                _ => self.work(at, ready).await,
+            };
+            if done.outcome != Outcome::Succeeded {
+                return self.dish_over(done.outcome);
             }
-            ready = self.run.elapsed();
+            ready = done.finished;
         }
         self.run.recorder.dish_over(0, ready, true);
     }
@@ -127,11 +140,11 @@ impl Chef {
                     open.push(async move { (i, chef.step(at, ready).await) });
                 }
             }
-            let Some((i, outcome)) = open.next().await else { break };
-            ready = self.run.elapsed();
+            let Some((i, step)) = open.next().await else { break };
+            ready = step.finished;
             done |= 1 << i;
-            if outcome != Outcome::Succeeded && worst != Outcome::Failed {
-                worst = outcome;
+            if step.outcome != Outcome::Succeeded && worst != Outcome::Failed {
+                worst = step.outcome;
             }
         }
         match worst {
@@ -146,15 +159,22 @@ impl Chef {
         }
     }
 
-    async fn step(&self, at: StepRef, ready: Ns) -> Outcome {
-        match (self.run.spec.work(at), &self.assistants) {
-            (Work::Wait(d), _) => self.wait(at, ready, d).await,
-            (_, None) => self.run.do_step(0, at, ready),
-            (_, Some(pool)) => self.hand_over(pool, at, ready).await,
+    async fn step(&self, at: StepRef, ready: Ns) -> Stepped {
+        match self.run.spec.work(at) {
+            Work::Wait(d) => self.wait(at, ready, d).await,
+            _ => self.work(at, ready).await,
         }
     }
 
-    async fn wait(&self, at: StepRef, ready: Ns, d: Duration) -> Outcome {
+    /// A step that is no wait: done on the loop, or handed over (boxed, for it is the larger half of a dish's size).
+    async fn work(&self, at: StepRef, ready: Ns) -> Stepped {
+        match &self.assistants {
+            None => self.run.do_step(0, at, ready),
+            Some(pool) => Box::pin(self.hand_over(pool, at, ready)).await,
+        }
+    }
+
+    async fn wait(&self, at: StepRef, ready: Ns, d: Duration) -> Stepped {
         let started = clock::now();
         let seq = self.run.recorder.started(0, at, self.run.offset(started));
         if !d.is_zero() {
@@ -164,7 +184,7 @@ impl Chef {
     }
 
     /// `to_thread`: an assistant does the step, the chef goes on with other dishes.
-    async fn hand_over(&self, pool: &Arc<Pool>, at: StepRef, ready: Ns) -> Outcome {
+    async fn hand_over(&self, pool: &Arc<Pool>, at: StepRef, ready: Ns) -> Stepped {
         let (reply, answer) = oneshot::channel();
         let (run, begun) = (self.run.clone(), self.begun.clone());
         pool.push(Task::Job(Box::new(move |lane| {
@@ -176,7 +196,7 @@ impl Chef {
             begun.count.fetch_sub(1, Ordering::SeqCst);
             begun.changed.notify_one();
         })));
-        answer.await.unwrap_or(Outcome::Canceled)
+        answer.await.unwrap_or_else(|_| Stepped { outcome: Outcome::Canceled, finished: self.run.elapsed() })
     }
 
     /// After a cancel: waits until no assistant works at this order any more.

@@ -17,6 +17,8 @@ use crate::model::pool::Pool;
 use crate::model::run::Run;
 use crate::model::tune;
 
+/// Looks for the next order before the loop sleeps: with a yield each, some 10 us on an idle machine.
+const LOOKS: usize = 20;
 /// Time between two looks at the loop's own lag.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -44,7 +46,7 @@ impl HouseChef {
         let meter = lag.clone();
         let serve = async move {
             spawn_local(tick(meter));
-            while let Some((run, pool)) = inbox.recv().await {
+            while let Some((run, pool)) = next(&mut inbox).await {
                 spawn_local(cook(run, pool));
             }
         };
@@ -68,6 +70,19 @@ impl HouseChef {
 /// Cooks one order on a loop of its own, on the calling thread.
 pub fn own(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
     run_loop(cook(run, house_pool));
+}
+
+/// Looks around a few times before the loop is put to sleep: waking a thread costs the waker more than a look costs us.
+async fn next(inbox: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
+    for _ in 0..LOOKS {
+        if let Ok(order) = inbox.try_recv() {
+            return Some(order);
+        }
+        // First the dishes of this loop, then the threads of this machine.
+        tokio::task::yield_now().await;
+        std::thread::yield_now();
+    }
+    inbox.recv().await
 }
 
 async fn cook(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {

@@ -154,8 +154,8 @@ impl Brigade {
     /// A kitchen did its step.
     pub(super) fn step_done(self: &Arc<Self>, kitchen: &Arc<Kitchen>, done: Performed) {
         let Some(Unit::Step { line, taken, seq, .. }) = kitchen.take() else { return };
-        let outcome = line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
-        let after = line.settle(kitchen.lane, taken.at, outcome);
+        let step = line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
+        let after = line.settle(kitchen.lane, taken.at, step);
         let requeue = (after == After::Requeue).then_some(Ticket::Line(line));
         self.free(kitchen, requeue);
     }
@@ -187,8 +187,8 @@ impl Brigade {
                 Unit::Step { line, taken, since, seq } => {
                     let outcome = if stopped { Outcome::Canceled } else { Outcome::Failed };
                     let done = obituary(kitchen.pid, since, outcome, error);
-                    line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
-                    if line.settle(kitchen.lane, taken.at, outcome) == After::Requeue {
+                    let step = line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
+                    if line.settle(kitchen.lane, taken.at, step) == After::Requeue {
                         requeue = Some(Ticket::Line(line));
                     }
                 }

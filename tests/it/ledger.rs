@@ -1,0 +1,146 @@
+//! An order's step records, typed, and the arithmetic that the laws about them share.
+//!
+//! It deliberately states no law itself: what has to hold is said where it is tested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::harness::{House, number};
+
+/// Who ran a step.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Worker {
+    pub pid: u32,
+    pub tid: u32,
+}
+
+/// One step as it went; offsets in milliseconds from the order's start, null where nobody ran it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Step {
+    pub dish: u32,
+    pub step: String,
+    pub kind: String,
+    pub outcome: String,
+    pub worker: Option<Worker>,
+    pub ready_ms: Option<f64>,
+    pub started_ms: Option<f64>,
+    pub finished_ms: Option<f64>,
+    pub queue_ms: Option<f64>,
+    pub cpu_ms: Option<f64>,
+    pub core_wait_ms: Option<f64>,
+    pub residual_ms: Option<f64>,
+    pub lag_ms: Option<f64>,
+    pub value: Option<String>,
+}
+
+impl Step {
+    /// When it was taken up.
+    pub fn started(&self) -> f64 {
+        self.started_ms.unwrap_or_else(|| panic!("never started: {self:?}"))
+    }
+
+    /// When it was over.
+    pub fn finished(&self) -> f64 {
+        self.finished_ms.unwrap_or_else(|| panic!("never finished: {self:?}"))
+    }
+
+    /// From one to the other.
+    pub fn span(&self) -> f64 {
+        self.finished() - self.started()
+    }
+
+    /// How late the end of a wait was noticed.
+    pub fn lag(&self) -> f64 {
+        self.lag_ms.unwrap_or_else(|| panic!("no lag: {self:?}"))
+    }
+
+    /// Time on a core and in the queue for one: what the step costs its chef on this machine, right now.
+    pub fn busy(&self) -> f64 {
+        self.cpu_ms.zip(self.core_wait_ms).map(|(cpu, wait)| cpu + wait).unwrap_or_else(|| panic!("not run: {self:?}"))
+    }
+
+    /// Who ran it.
+    pub fn worker(&self) -> Worker {
+        self.worker.unwrap_or_else(|| panic!("nobody ran {self:?}"))
+    }
+}
+
+/// All steps of an ended order.
+pub async fn of(house: &House, order: &Value) -> Vec<Step> {
+    let steps = house.steps(order).await;
+    steps.into_iter().map(|step| serde_json::from_value(step).expect("a step record")).collect()
+}
+
+/// The steps of this kind, by start.
+pub fn kind<'a>(steps: &'a [Step], kind: &str) -> Vec<&'a Step> {
+    let mut found: Vec<_> = steps.iter().filter(|step| step.kind == kind).collect();
+    found.sort_by(|a, b| a.started().total_cmp(&b.started()));
+    found
+}
+
+/// The steps of this name, by dish.
+pub fn named<'a>(steps: &'a [Step], name: &str) -> Vec<&'a Step> {
+    let mut found: Vec<_> = steps.iter().filter(|step| step.step == name).collect();
+    found.sort_by_key(|step| step.dish);
+    found
+}
+
+/// The steps of each dish, in the order of their start, those that nobody ran last.
+pub fn by_dish(steps: &[Step]) -> BTreeMap<u32, Vec<&Step>> {
+    let mut dishes: BTreeMap<u32, Vec<&Step>> = BTreeMap::new();
+    for step in steps {
+        dishes.entry(step.dish).or_default().push(step);
+    }
+    let start = |step: &Step| step.started_ms.unwrap_or(f64::INFINITY);
+    for dish in dishes.values_mut() {
+        dish.sort_by(|a, b| start(a).total_cmp(&start(b)));
+    }
+    dishes
+}
+
+/// The different threads of these steps.
+pub fn tids<'a>(steps: impl IntoIterator<Item = &'a Step>) -> BTreeSet<u32> {
+    steps.into_iter().map(|step| step.worker().tid).collect()
+}
+
+/// The different processes of these steps.
+pub fn pids<'a>(steps: impl IntoIterator<Item = &'a Step>) -> BTreeSet<u32> {
+    steps.into_iter().map(|step| step.worker().pid).collect()
+}
+
+/// CPU time and waiting for cores of all CPU steps together.
+pub fn busy(steps: &[Step]) -> f64 {
+    kind(steps, "cpu").into_iter().map(Step::busy).sum()
+}
+
+/// The order's makespan.
+pub fn makespan(order: &Value) -> f64 {
+    number(order, "/timings/makespan_ms")
+}
+
+/// At most this many of the steps are under way at any moment.
+pub fn most_at_once<'a>(steps: impl IntoIterator<Item = &'a Step>) -> usize {
+    let spans = steps.into_iter().flat_map(|step| [(step.started(), 1_i32), (step.finished(), -1)]);
+    let mut changes: Vec<_> = spans.collect();
+    // An end before a start at the same microsecond: one follows the other.
+    changes.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let under_way = changes.iter().scan(0, |now, (_, change)| {
+        *now += change;
+        Some(*now)
+    });
+    usize::try_from(under_way.max().unwrap_or(0)).expect("more starts than ends at any moment")
+}
+
+/// What the seed's `sum(i * i for i in range(n))` must give.
+pub fn closed_form(n: u128) -> String {
+    ((n - 1) * n * (2 * n - 1) / 6).to_string()
+}
+
+/// Not below a lower bound, and above it by no more than a tenth and 30 ms: the allowance for a shared machine.
+pub fn assert_about(actual_ms: f64, law_ms: f64, what: &str) {
+    let most = law_ms * 1.1 + 30.0;
+    assert!(actual_ms >= law_ms * 0.99 - 1.0, "{what}: {actual_ms} ms, below {law_ms} ms");
+    assert!(actual_ms <= most, "{what}: {actual_ms} ms, above {law_ms} ms + 10 % + 30 ms = {most} ms");
+}

@@ -1,0 +1,92 @@
+//! Who has to wait for whom: orders with staff of their own in a line, house orders past it, and a house that is full.
+//!
+//! Comparisons, which have the house to themselves, are deliberately left to `comparisons_api.rs`.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::harness::{self, link};
+use crate::orders_api::{FOR_EVER_MS, header, own_threads};
+use crate::refusals::refused;
+
+#[tokio::test]
+async fn orders_that_need_staff_wait_their_turn_and_house_orders_overtake_them() {
+    let house = harness::open_with(&["--max-threads", "4"]);
+    let running = house.place(own_threads(2, FOR_EVER_MS)).await;
+    // The second would fit beside the running one, but not before the first.
+    let mut waiting = Vec::new();
+    for chefs in [3, 1, 4, 4] {
+        waiting.push(house.place(own_threads(chefs, 20)).await);
+    }
+    house.cook(json!({"model": "asyncio", "io_ms": 0})).await;
+    house.cook(json!({"model": "multithreading", "io_ms": 0})).await;
+    for order in &waiting {
+        assert_eq!(house.json(&link(order, "self")).await["status"], "queued");
+    }
+    house.post(&link(&running, "cancel"), &json!({})).await;
+    let mut ended = Vec::new();
+    for order in &waiting {
+        ended.push(house.ended(order).await);
+    }
+    let started: Vec<_> = ended.iter().map(|order| order["started_at"].as_str().unwrap()).collect();
+    assert!(started.is_sorted(), "{started:?}");
+    // 3 + 1 fit together; each 4 is alone.
+    let finished: Vec<_> = ended.iter().map(|order| order["finished_at"].as_str().unwrap()).collect();
+    assert!(finished[0] <= started[2] && finished[1] <= started[2] && finished[2] <= started[3]);
+    assert!(
+        ended.iter().all(|order| order["status"] == "succeeded" && harness::number(order, "/timings/queue_ms") > 0.0)
+    );
+}
+
+#[tokio::test]
+async fn an_order_that_was_canceled_while_it_waited_holds_nobody_back() {
+    let house = harness::open_with(&["--max-threads", "4"]);
+    let running = house.place(own_threads(2, FOR_EVER_MS)).await;
+    let large = house.place(own_threads(4, 0)).await;
+    let small = house.place(own_threads(2, 0)).await;
+    house.post(&link(&large, "cancel"), &json!({})).await;
+    let after = house.json(&format!("{}?wait=10", link(&small, "self"))).await;
+    assert_eq!(after["status"], "succeeded", "it fits beside the running one, and nobody is before it");
+    assert_eq!(house.json(&link(&running, "self")).await["status"], "running");
+}
+
+#[tokio::test]
+async fn more_staff_than_the_house_has_is_refused_at_once() {
+    let house = harness::open_with(&["--max-threads", "4", "--max-children", "2"]);
+    let greedy = [
+        own_threads(5, 0),
+        json!({"model": "multithreading", "setup": {"chefs": "per_step"}, "io_ms": 0, "dishes": 5}),
+        json!({"model": "asyncio", "setup": {"chef": "own", "assistants": 4}, "io_ms": 0}),
+        json!({"model": "multiprocessing", "setup": {"kitchens": 3}, "io_ms": 0}),
+        json!({"model": "multiprocessing", "setup": {"kitchens": 2}, "isolation": "kitchen", "io_ms": 0}),
+    ];
+    for order in greedy {
+        let problem = refused(&house, house.post("/orders", &order).await, 422, "invalid-order").await;
+        assert_eq!(problem["errors"][0]["pointer"], "/setup", "{order}");
+    }
+    // With fewer dishes at once the same order fits.
+    let fits =
+        json!({"model": "multithreading", "setup": {"chefs": "per_step"}, "io_ms": 0, "dishes": 5, "max_in_flight": 4});
+    assert_eq!(house.cook(fits).await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_full_house_says_when_to_come_back_and_takes_orders_again() {
+    let house = harness::open_with(&["--max-active-orders", "5"]);
+    let order = json!({"model": "asyncio", "io_ms": FOR_EVER_MS});
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(house.place(order.clone()).await);
+    }
+    let response = house.post("/orders", &order).await;
+    assert!(header(response.headers(), "retry-after").parse::<u64>().unwrap() >= 1);
+    refused(&house, response, 503, "house-full").await;
+    assert_eq!(house.json("/stats").await["accepted"], 5);
+    // Full for orders is not full for questions.
+    for path in ["/livez", "/readyz", "/metrics", "/orders"] {
+        assert_eq!(house.get(path).await.status(), StatusCode::OK, "{path}");
+    }
+    house.post(&link(&taken[0], "cancel"), &json!({})).await;
+    house.ended(&taken[0]).await;
+    house.place(order).await;
+}
