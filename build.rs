@@ -4,6 +4,7 @@
 //! relocations (measured: 200,000 of them, docs/performance.md), a fixed one almost none. The price is that the
 //! executable itself is not randomised in memory. It deliberately does nothing else: no code is generated.
 
+#[expect(clippy::disallowed_methods, reason = "what cargo tells a build script comes as variables")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {

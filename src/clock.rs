@@ -89,6 +89,12 @@ pub fn rss_bytes() -> u64 {
     status_kib("VmRSS:") * 1024
 }
 
+/// Address space of this process now, in bytes: `VmSize` of `/proc/self/status`, what `RLIMIT_AS` counts.
+#[must_use]
+pub fn address_space_bytes() -> u64 {
+    status_kib("VmSize:") * 1024
+}
+
 fn status_kib(key: &str) -> u64 {
     std::fs::read_to_string("/proc/self/status")
         .ok()

@@ -31,7 +31,7 @@ pub enum Command {
     Cook(Box<Cook>),
     /// Compare the models on one kind of work: which one, how many?
     Compare(Compare),
-    /// Print the contract (OpenAPI 3.1, YAML).
+    /// Print the contract (`OpenAPI` 3.1, YAML).
     Openapi,
     /// Ask a running service whether it accepts orders; exit code 0 if it does.
     Healthcheck(Healthcheck),

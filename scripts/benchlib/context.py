@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,9 @@ class Bench:
         self.root = root
         self.quick, self.full = given.quick, given.full
         self.pairs = given.pairs or (3 if given.quick else 11)
-        self.binary = given.service.resolve()
+        # A copy: a build that replaces the binary in the middle of a run must not mix two versions in one table.
+        self.kept = tempfile.TemporaryDirectory(prefix="bench-")
+        self.binary = Path(shutil.copy2(given.service.resolve(), self.kept.name))
         self.twins_dir = twins
         self.cores = len(os.sched_getaffinity(0))
 

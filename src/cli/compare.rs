@@ -2,6 +2,7 @@
 //!
 //! It deliberately uses the same comparison as the API.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,13 +11,15 @@ use crate::app;
 use crate::config::{Cli, Compare};
 use crate::domain::ask::OrderAsk;
 use crate::domain::resolve::Violation;
-use crate::http::comparisons::{ComparisonAsk, LineUpAsk, plan, view};
-use crate::lab::comparisons::{Comparison, Comparisons};
+use crate::http::comparison_wire::view;
+use crate::http::comparisons::{ComparisonAsk, LineUpAsk, plan};
+use crate::lab::comparison::Comparison;
+use crate::lab::comparisons::Comparisons;
 use crate::lab::entry::Entry;
 use crate::model::staff::StaffConfig;
 
 /// Compares.
-pub fn run(compare: &Compare) -> ExitCode {
+pub(super) fn run(compare: &Compare) -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
         err("error: cannot start the runtime");
         return ExitCode::from(EXIT_FAILURE);
@@ -73,7 +76,7 @@ async fn wait(comparisons: &Comparisons, id: crate::domain::id::OrderId, tell: b
         if state.status.is_done() {
             return Some(state);
         }
-        if tell {
+        if tell && std::io::stderr().is_terminal() {
             use std::io::Write;
             let _ = write!(std::io::stderr(), "\rrun {} of {} ...", state.progress.0, state.progress.1);
         }
@@ -82,7 +85,9 @@ async fn wait(comparisons: &Comparisons, id: crate::domain::id::OrderId, tell: b
 }
 
 fn tell(state: &Comparison) {
-    err("\r                         ");
+    if std::io::stderr().is_terminal() {
+        err("\r                         ");
+    }
     if let Some(error) = &state.error {
         return err(&format!("error: {error}"));
     }
@@ -92,7 +97,8 @@ fn tell(state: &Comparison) {
     }
     let cores = state.effective_cores.unwrap_or_default();
     let (all, measured) = state.dishes;
-    err(&format!("{measured} of {all} dishes cooked, {} runs each, {cores:.2} effective cores", state.plan.repeats));
+    let runs = state.entries.iter().map(|entry| entry.runs.len()).max().unwrap_or(0);
+    err(&format!("{measured} of {all} dishes cooked, {runs} runs each, {cores:.2} effective cores"));
     if let Some(verdict) = &state.verdict {
         err(&verdict.text);
     }

@@ -22,7 +22,7 @@ use crate::model::staff::StaffConfig;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Cooks one order.
-pub fn run(cook: Cook) -> ExitCode {
+pub(super) fn run(cook: Cook) -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
         err("error: cannot start the runtime");
         return ExitCode::from(EXIT_FAILURE);

@@ -14,7 +14,7 @@ use crate::config::Healthcheck;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks `/readyz`.
-pub fn run(check: &Healthcheck) -> ExitCode {
+pub(super) fn run(check: &Healthcheck) -> ExitCode {
     let mut address = check.bind;
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());

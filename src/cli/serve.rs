@@ -13,17 +13,14 @@ use crate::model::staff::StaffConfig;
 const WORKERS: usize = 2;
 
 /// Serves until told to end.
-pub fn run(serve: &Serve) -> ExitCode {
+pub(super) fn run(serve: &Serve) -> ExitCode {
     if let Err(error) = serve.check() {
         err(&format!("error: {error}"));
         return ExitCode::from(EXIT_USAGE);
     }
     crate::telemetry::start(&serve.log);
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .thread_name("door")
-        .enable_all()
-        .build();
+    let built =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).thread_name("door").enable_all().build();
     match built {
         Ok(runtime) => {
             let code = runtime.block_on(run_on(serve));
@@ -53,12 +50,8 @@ async fn run_on(serve: &Serve) -> ExitCode {
              forgets them.\n"
         ));
     }
-    let hurry = async {
-        // The second signal means now.
-        app::asked_to_end().await;
-        app::asked_to_end().await;
-    };
-    match app.run(app::asked_to_end(), hurry).await {
+    // The second signal means now: `run` looks at it only after the first.
+    match app.run(app::asked_to_end(), app::asked_to_end()).await {
         0 => ExitCode::SUCCESS,
         lost => {
             tracing::warn!(lost, "orders were not brought to their end");

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ask_json::{object, objects};
 pub use super::ask_json::{LabelsAsk, Planned, SetupAsk, Value};
+use super::ask_json::{object, objects};
 
 /// What `POST /orders` accepts. Every field is optional but `model` (or a preset that sets it).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

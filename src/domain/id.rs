@@ -1,4 +1,4 @@
-//! Order ids: `ord_` + UUIDv7 whose random bits carry order of birth, the boot of the service, and a checksum.
+//! Order ids: `ord_` + `UUIDv7` whose random bits carry order of birth, the boot of the service, and a checksum.
 //!
 //! So an id sorts by birth (it is the keyset cursor of lists), and a service that no longer holds an order can still say
 //! whether it was ever one of its own. It deliberately holds no secret: an id is not a permission.

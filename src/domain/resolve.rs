@@ -113,7 +113,9 @@ pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
         },
         speed: number(ask.speed, 1, 1, limits::SPEED, "speed") as u32,
         seed: number(ask.seed, house.seed, 0, (1 << 53) - 1, "seed"),
-        max_in_flight: ask.max_in_flight.map(|n| number(Some(n), 1, 1, limits::STEPS_PER_ORDER, "max_in_flight") as u32),
+        max_in_flight: ask
+            .max_in_flight
+            .map(|n| number(Some(n), 1, 1, limits::STEPS_PER_ORDER, "max_in_flight") as u32),
         timeout: ask.timeout_ms.map(|n| Duration::from_millis(number(Some(n), 1, 1, limits::TIMEOUT_MS, "timeout_ms"))),
         labels: labels(ask.labels.as_ref(), &mut bad),
         recipe,

@@ -56,7 +56,7 @@ fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> R
 }
 
 /// Resolves a recipe of one's own; violations carry pointers below `at`.
-pub fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe {
+pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe {
     name(&ask.name, limits::NAME_CHARS, &format!("{at}/name"), bad);
     planned(&[(ask.equipment.is_some(), "equipment")], at, bad);
     if ask.steps.is_empty() || ask.steps.len() > limits::STEPS_PER_DISH {
@@ -79,7 +79,11 @@ pub fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe 
                 None => bad.push(Violation::new(format!("{here}/after/{j}"), "no step of this recipe has this name")),
             }
         }
-        steps.push(Step { name: step.name.as_str().into(), work: work(&step.work, &format!("{here}/work"), bad), after });
+        steps.push(Step {
+            name: step.name.as_str().into(),
+            work: work(&step.work, &format!("{here}/work"), bad),
+            after,
+        });
     }
     let recipe = Recipe { name: ask.name.as_str().into(), steps: steps.into() };
     if let Some(cycle) = recipe.cycle() {
@@ -129,7 +133,10 @@ fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Work {
             Work::Wait(Duration::ZERO)
         }
         ("wait" | "blocking_wait" | "fault", ..) => {
-            refuse("iterations", "only a cpu step has `iterations`, and a fault neither `iterations` nor `ms`".to_owned());
+            refuse(
+                "iterations",
+                "only a cpu step has `iterations`, and a fault neither `iterations` nor `ms`".to_owned(),
+            );
             Work::Wait(Duration::ZERO)
         }
         _ => {

@@ -106,7 +106,8 @@ pub async fn recipes() -> Response<Body> {
         (status = 404, description = "No such recipe", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn recipe(Path(name): Path<String>) -> Result<Response<Body>, Problem> {
-    let found = menu::recipe(&name).ok_or_else(|| Problem::new(&problem::NOT_FOUND, "no built-in recipe has this name"))?;
+    let found =
+        menu::recipe(&name).ok_or_else(|| Problem::new(&problem::NOT_FOUND, "no built-in recipe has this name"))?;
     Ok(json(StatusCode::OK, &entry(found)))
 }
 

@@ -5,9 +5,11 @@
 
 pub mod around;
 pub mod catalog;
+pub mod comparison_wire;
 pub mod comparisons;
 pub mod events;
 pub mod house;
+pub mod order_list;
 pub mod orders;
 pub mod pages;
 pub mod problem;

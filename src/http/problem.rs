@@ -137,8 +137,7 @@ impl Problem {
     /// With everything that is wrong.
     #[must_use]
     pub fn with(kind: &'static Kind, violations: Vec<Violation>) -> Self {
-        let errors: Vec<_> =
-            violations.into_iter().map(|v| Fault { pointer: v.pointer, detail: v.detail }).collect();
+        let errors: Vec<_> = violations.into_iter().map(|v| Fault { pointer: v.pointer, detail: v.detail }).collect();
         let detail = errors.iter().map(Fault::sentence).take(3).collect::<Vec<_>>();
         Self { errors, ..Self::new(kind, detail.join("; ")) }
     }

@@ -13,11 +13,11 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
-use super::{AppState, catalog, comparisons, events, house, orders, pages, steps, timeline};
+use super::{AppState, catalog, comparisons, events, house, order_list, orders, pages, steps, timeline};
 
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(skeleton())
-        .routes(routes!(orders::place, orders::list))
+        .routes(routes!(orders::place, order_list::list))
         .routes(routes!(orders::get, orders::delete))
         .routes(routes!(orders::cancel))
         .routes(routes!(events::follow))
@@ -87,8 +87,8 @@ pub fn contract_yaml() -> String {
 pub fn build(state: AppState) -> Router {
     let (router, _) = api().split_for_parts();
     // The UI's own assets; no validator badge, which would ask a server on the internet.
-    let docs = SwaggerUi::new("/docs")
-        .config(Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true));
+    let docs =
+        SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true));
     router
         .route("/", get(pages::index))
         .route("/page/style.css", get(pages::style))

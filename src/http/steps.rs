@@ -202,7 +202,8 @@ fn csv(job: &Job, records: &[StepRecord]) -> String {
     for record in records {
         let v = StepView::new(job, record);
         let number = |n: Option<f64>| n.map(|n| n.to_string()).unwrap_or_default();
-        let worker = v.worker.as_ref().map_or((String::new(), String::new()), |w| (w.pid.to_string(), w.tid.to_string()));
+        let worker =
+            v.worker.as_ref().map_or((String::new(), String::new()), |w| (w.pid.to_string(), w.tid.to_string()));
         let row = [
             v.dish.to_string(),
             quoted(v.step),

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::wire_parts::{At, LabelsView, RecipeView, SetupView, ValuesView, ms, signed_ms};
+pub use super::wire_parts::{At, LabelsView, LinksView, RecipeView, SetupView, ValuesView, links, ms, signed_ms};
 use crate::domain::job::{ErrorKind, Job, Status};
 use crate::domain::limits;
 use crate::domain::spec::Spec;
@@ -17,7 +17,7 @@ use crate::model;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Order)]
 pub struct OrderView<'a> {
-    /// `ord_` and a UUIDv7; ids sort by birth.
+    /// `ord_` and a `UUIDv7`; ids sort by birth.
     pub id: String,
     /// `queued`, `running`, `succeeded`, `failed`, `canceled` or `expired`; more may come, test `done`.
     pub status: &'static str,
@@ -122,7 +122,7 @@ pub struct TimingsView {
     pub cpu_ms: Option<f64>,
     /// CPU time of all processes of its own (isolation `kitchen`).
     pub process_cpu_ms: Option<f64>,
-    /// Sum of VmHWM over its processes (isolation `kitchen`).
+    /// Sum of `VmHWM` over its processes (isolation `kitchen`).
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub peak_memory_bytes: Option<u64>,
     /// The largest delay with which the end of a wait was noticed.
@@ -162,23 +162,6 @@ pub struct OrderErrorView<'a> {
     pub dish: Option<u32>,
     /// That step.
     pub step: Option<&'a str>,
-}
-
-/// Where to go from an order.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Links)]
-pub struct LinksView {
-    /// The order.
-    #[serde(rename = "self")]
-    pub this: String,
-    /// Its events as they happen (SSE).
-    pub events: String,
-    /// Its steps.
-    pub steps: String,
-    /// Its Gantt chart.
-    pub timeline: String,
-    /// POST here to stop it.
-    pub cancel: String,
 }
 
 /// Steps and dishes that are over.
@@ -267,11 +250,6 @@ fn error(job: &Job) -> Option<OrderErrorView<'_>> {
 
 fn title(kind: ErrorKind) -> &'static str {
     super::problem::ALL.iter().find(|k| k.status == 200 && k.slug == kind.name()).map_or("", |k| k.title)
-}
-
-fn links(id: &str) -> LinksView {
-    let to = |tail: &str| format!("/orders/{id}{tail}");
-    LinksView { this: to(""), events: to("/events"), steps: to("/steps"), timeline: to("/timeline"), cancel: to("/cancel") }
 }
 
 /// The version of an order for `ETag`: attempt and revision. The revision rises with every state and step.

@@ -4,6 +4,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::domain::Ns;
 use crate::domain::options;
@@ -108,7 +109,9 @@ impl Serialize for WorkView {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", self.0.kind())?;
         match self.0 {
-            Work::Wait(d) | Work::BlockingWait(d) | Work::Burn(d) => map.serialize_entry("ms", &(d.as_millis() as u64))?,
+            Work::Wait(d) | Work::BlockingWait(d) | Work::Burn(d) => {
+                map.serialize_entry("ms", &(d.as_millis() as u64))?
+            }
             Work::Iterations(n) => map.serialize_entry("iterations", &n)?,
             Work::Fault(fault) => map.serialize_entry("what", fault_name(fault))?,
         }
@@ -139,5 +142,34 @@ impl Serialize for At {
             Ok(at) => serializer.collect_str(&format_args!("{at:.6}")),
             Err(_) => serializer.serialize_unit(),
         }
+    }
+}
+
+/// Where to go from an order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Links)]
+pub struct LinksView {
+    /// The order.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// Its events as they happen (SSE).
+    pub events: String,
+    /// Its steps.
+    pub steps: String,
+    /// Its Gantt chart.
+    pub timeline: String,
+    /// POST here to stop it.
+    pub cancel: String,
+}
+
+/// The links of the order with this id.
+pub fn links(id: &str) -> LinksView {
+    let to = |tail: &str| format!("/orders/{id}{tail}");
+    LinksView {
+        this: to(""),
+        events: to("/events"),
+        steps: to("/steps"),
+        timeline: to("/timeline"),
+        cancel: to("/cancel"),
     }
 }

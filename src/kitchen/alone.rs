@@ -11,7 +11,7 @@ use crate::domain::job::Job;
 use crate::domain::spec::Spec;
 
 /// How long the house may take to become empty.
-pub const DRAIN: Duration = Duration::from_secs(60);
+pub(super) const DRAIN: Duration = Duration::from_secs(60);
 /// Time between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(5);
 

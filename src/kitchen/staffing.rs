@@ -68,6 +68,7 @@ pub(super) fn check(spec: &Spec, budget: Demand) -> Result<(), Violation> {
     } else {
         return Ok(());
     };
-    let detail = format!("needs {asked} {what} of its own at once, the house has {limit}; lower dishes or max_in_flight");
+    let detail =
+        format!("needs {asked} {what} of its own at once, the house has {limit}; lower dishes or max_in_flight");
     Err(Violation::new("/setup", detail))
 }

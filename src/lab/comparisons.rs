@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::comparison::{Comparison, LineUp, Plan, judge};
 use super::entry::{self, Entry, Figures};
 use super::line_up::{self, Candidate, Family};
-use super::{plan, probe, statistics};
+use super::{plan, probe};
 use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::id::OrderId;
@@ -25,117 +26,8 @@ use crate::kitchen::{Alone, Found, Kitchen};
 const KEPT: usize = 1_000;
 /// Comparisons waiting or running at once.
 const ACTIVE: usize = 16;
-/// How much better a larger count must be for a sweep to go on.
-const STILL_HELPS: f64 = 0.97;
-
-/// What is best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Objective {
-    /// Least time for all dishes.
-    Makespan,
-    /// Least mean completion time of a dish.
-    MeanLatency,
-    /// Least 95th percentile of the same.
-    P95Latency,
-    /// Least memory.
-    Memory,
-}
-
-impl Objective {
-    /// Names on the wire, in the order of the variants.
-    pub const NAMES: [&'static str; 4] = ["makespan", "mean_latency", "p95_latency", "memory"];
-    const ALL: [Self; 4] = [Self::Makespan, Self::MeanLatency, Self::P95Latency, Self::Memory];
-
-    /// The objective of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|o| o.name() == name)
-    }
-
-    /// Name on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// The figure it looks at.
-    #[must_use]
-    pub fn of(self, figures: &Figures) -> f64 {
-        match self {
-            Self::Makespan => figures.makespan_ms,
-            Self::MeanLatency => figures.mean_dish_ms,
-            Self::P95Latency => figures.p95_dish_ms,
-            Self::Memory => figures.peak_memory_bytes,
-        }
-    }
-}
-
-/// Who is compared.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LineUp {
-    /// The default five.
-    Default,
-    /// Each way of scaling, doubled while it helps, then the best of each.
-    Sweep,
-    /// These.
-    Of(Vec<Candidate>),
-}
-
-/// A comparison as resolved.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The order, without its model.
-    pub work: OrderAsk,
-    /// Who is compared.
-    pub line_up: LineUp,
-    /// Runs of each.
-    pub repeats: usize,
-    /// What is best.
-    pub objective: Objective,
-    /// Time to measure for; dishes are sampled to fit.
-    pub budget: Duration,
-}
-
-/// Who won.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
-    /// Name of the best entry.
-    pub winner: String,
-    /// Whether it differs from the second beyond chance (Mann-Whitney, 5 %).
-    pub significant: bool,
-    /// By how much the second is worse, percent.
-    pub margin_percent: f64,
-    /// All of it in a sentence.
-    pub text: String,
-}
-
-/// A comparison with its state.
-#[derive(Clone, Debug)]
-pub struct Comparison {
-    /// Its id.
-    pub id: OrderId,
-    /// Queued, running, succeeded or failed.
-    pub status: Status,
-    /// What was asked.
-    pub plan: Plan,
-    /// Dishes asked for, and dishes each run cooks.
-    pub dishes: (u32, u32),
-    /// Cores this machine gave just before.
-    pub effective_cores: Option<f64>,
-    /// Best first, once it has ended.
-    pub entries: Vec<Entry>,
-    /// Runs done, runs planned.
-    pub progress: (usize, usize),
-    /// Who won.
-    pub verdict: Option<Verdict>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// Accepted, microseconds since 1970.
-    pub created_us: i64,
-    /// Ended, microseconds since 1970.
-    pub finished_us: Option<i64>,
-}
-
+/// Repeats below which a comparison is not cut short: with fewer no difference could be significant.
+const FEWEST_REPEATS: usize = 4;
 struct Slot {
     state: Comparison,
     changed: watch::Sender<bool>,
@@ -143,7 +35,7 @@ struct Slot {
 
 /// The comparisons of the house.
 pub struct Comparisons {
-    kitchen: Arc<Kitchen>,
+    pub(super) kitchen: Arc<Kitchen>,
     slots: Mutex<BTreeMap<OrderId, Slot>>,
     runtime: tokio::runtime::Handle,
 }
@@ -176,7 +68,7 @@ impl Comparisons {
         self.kitchen.resolve(ask)
     }
 
-    fn entry(&self, work: &OrderAsk, candidate: &Candidate) -> Result<Entry, Vec<Violation>> {
+    pub(super) fn entry(&self, work: &OrderAsk, candidate: &Candidate) -> Result<Entry, Vec<Violation>> {
         let spec = self.resolve(work, candidate)?;
         Ok(Entry { name: line_up::name(&spec), spec, expected_ms: 0.0, runs: Vec::new(), failed: None })
     }
@@ -294,8 +186,16 @@ impl Comparisons {
             s.progress.1 = s.progress.0 + total;
             s.entries.clone_from(&state.entries);
         });
+        let started = clock::now();
         for repeat in 0..state.plan.repeats {
-            for i in interleaved(state.entries.len(), repeat) {
+            // The plan was made for the cores of a moment ago. If they have become fewer, fewer runs fit.
+            let spent = clock::now() - started;
+            let late = spent + spent / (repeat as u64).max(1) > clock::ns(state.plan.budget) / 8 * 9;
+            if late && repeat >= FEWEST_REPEATS {
+                self.update(id, |s| s.progress.1 = s.progress.0);
+                break;
+            }
+            for i in plan::interleaved(state.entries.len(), repeat) {
                 self.run_entry(id, &mut state.entries[i], &alone, measured).await?;
             }
         }
@@ -319,13 +219,41 @@ impl Comparisons {
             let of = |entry: &Entry| plan::expected(&Spec { dishes, ..entry.spec.clone() }, cores, pool, kitchens);
             state.entries.iter().map(|entry| (of(entry) + START_COST_S) * repeats).sum()
         };
-        plan::fitting(state.dishes.0, plan::fewest(pool), state.plan.budget, cost)
+        plan::fitting(state.dishes.0, plan::round(pool, kitchens), state.plan.budget, cost)
     }
 
-    /// One run of one entry.
-    async fn run_entry(&self, id: OrderId, entry: &mut Entry, alone: &Alone<'_>, dishes: u32) -> Result<(), String> {
+    /// One repeat of one entry: a run, or two if its dishes are a sample.
+    pub(super) async fn run_entry(
+        &self,
+        id: OrderId,
+        entry: &mut Entry,
+        alone: &Alone<'_>,
+        dishes: u32,
+    ) -> Result<(), String> {
+        let (whole, half) = (entry.spec.dishes, dishes / 2);
+        let full = self.run_once(id, entry, alone, dishes).await?;
+        let figures = match full {
+            Some(full) if dishes < whole => {
+                let part = self.run_once(id, entry, alone, half).await?;
+                part.map(|part| entry::extend(&full, &part, (dishes, half, whole)))
+            }
+            other => other,
+        };
+        entry.runs.extend(figures);
+        self.update(id, |s| s.progress.0 += 1);
+        Ok(())
+    }
+
+    /// One run of one entry; `None` once the entry has failed.
+    async fn run_once(
+        &self,
+        id: OrderId,
+        entry: &mut Entry,
+        alone: &Alone<'_>,
+        dishes: u32,
+    ) -> Result<Option<Figures>, String> {
         if entry.failed.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let mut spec = Spec { dishes, ..entry.spec.clone() };
         spec.labels = Box::new([("comparison".into(), id.text("cmp_").into())]);
@@ -336,59 +264,21 @@ impl Comparisons {
             match self.kitchen.get(order) {
                 Found::Here(job) if job.status.is_done() => {
                     let records = self.kitchen.store.steps(order).unwrap_or_default();
-                    match entry::figures(&job, &records, entry.spec.dishes) {
-                        Some(figures) if job.status == Status::Succeeded => entry.runs.push(figures),
-                        _ => entry.failed = Some(job.error.map_or_else(|| "no result".to_owned(), |e| e.detail)),
+                    let figures = entry::figures(&job, &records).filter(|_| job.status == Status::Succeeded);
+                    if figures.is_none() {
+                        entry.failed = Some(job.error.map_or_else(|| "no result".to_owned(), |e| e.detail));
                     }
-                    break;
+                    return Ok(figures);
                 }
                 Found::Here(_) => ended.await,
                 _ => return Err(format!("{order} disappeared while it was measured")),
             }
         }
-        self.update(id, |s| s.progress.0 += 1);
-        Ok(())
-    }
-
-    /// Tries growing members of each family, once each, while they help; answers the best of each.
-    async fn sweep(&self, id: OrderId, plan: &Plan, alone: &Alone<'_>, cores: f64) -> Result<Vec<Entry>, String> {
-        let house = self.kitchen.config.staff.cores as u64;
-        let mut best_of_each = Vec::new();
-        for family in Family::ALL {
-            let mut best: Option<(f64, Entry)> = None;
-            let dishes = plan.work.dishes.unwrap_or(1).min(u64::from(u32::MAX)) as u32;
-            for size in line_up::sizes(house, family.largest(dishes)) {
-                let Ok(mut entry) = self.entry(&plan.work, &family.member(size)) else { break };
-                let expected = plan::expected(&entry.spec, cores, self.kitchen.staff.pool_size(), house as usize);
-                // What would take a share of the budget alone is too small to be a candidate: try the next size.
-                if expected > plan.budget.as_secs_f64() / 8.0 {
-                    continue;
-                }
-                self.run_entry(id, &mut entry, alone, dishes).await?;
-                let Some(figure) = entry.runs.first().map(|f| plan.objective.of(f)) else { break };
-                entry.runs.clear();
-                let helps = best.as_ref().is_none_or(|(before, _)| figure < before * STILL_HELPS);
-                if !helps {
-                    break;
-                }
-                best = Some((figure, entry));
-            }
-            best_of_each.extend(best.map(|(_, entry)| entry));
-        }
-        if best_of_each.is_empty() {
-            return Err("no member of any family fits the budget; raise budget_ms or ask for fewer dishes".to_owned());
-        }
-        Ok(best_of_each)
     }
 }
 
 /// Seconds a run costs beyond its work: an isolated kitchen, its own kitchens, the way there and back.
 const START_COST_S: f64 = 0.02;
-
-/// There and back again, so that a drift of the machine meets all entries alike.
-fn interleaved(entries: usize, repeat: usize) -> Vec<usize> {
-    if repeat.is_multiple_of(2) { (0..entries).collect() } else { (0..entries).rev().collect() }
-}
 
 /// Pointers of an entry's violations: what concerns its model or setup is its own, the rest is the work's.
 fn relocate(bad: Vec<Violation>, i: usize) -> Vec<Violation> {
@@ -398,31 +288,4 @@ fn relocate(bad: Vec<Violation>, i: usize) -> Vec<Violation> {
         Violation::new(format!("{base}{}", v.pointer), v.detail)
     };
     bad.into_iter().map(move_to).collect()
-}
-
-/// Sorts the entries, best first, and says who won and whether that is more than chance.
-fn judge(entries: &mut [Entry], objective: Objective, dishes: (u32, u32)) -> Option<Verdict> {
-    let figure = |e: &Entry| e.spread(|f| objective.of(f)).map_or(f64::INFINITY, |s| s.median);
-    entries.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
-    let first = entries.first().filter(|e| !e.runs.is_empty())?;
-    let sample = if dishes.0 == dishes.1 {
-        format!("{} dishes", dishes.0)
-    } else {
-        format!("{} dishes, extended at the rate measured on {}", dishes.0, dishes.1)
-    };
-    let Some(second) = entries.get(1).filter(|e| !e.runs.is_empty()) else {
-        let text = format!("{} is the only one that could be measured ({sample}).", first.name);
-        return Some(Verdict { winner: first.name.clone(), significant: false, margin_percent: 0.0, text });
-    };
-    let values = |e: &Entry| e.runs.iter().map(|f| objective.of(f)).collect::<Vec<_>>();
-    let margin_percent = 100.0 * (figure(second) / figure(first) - 1.0);
-    let significant = statistics::p_value(&values(first), &values(second)) < 0.05 && margin_percent >= 1.0;
-    let what = objective.name().replace('_', " ");
-    let text = if significant {
-        format!("{} has the least {what}, {margin_percent:.0} % ahead of {} ({sample}).", first.name, second.name)
-    } else {
-        let both = format!("{} and {}", first.name, second.name);
-        format!("No significant difference in {what} between {both} ({margin_percent:.1} %; {sample}).")
-    };
-    Some(Verdict { winner: first.name.clone(), significant, margin_percent, text })
 }

@@ -1,9 +1,10 @@
 //! One entry of a comparison: its runs, and the figures made of them.
 //!
-//! Where only a sample of the dishes was cooked, the figures of the whole order are extended at the measured rate of
-//! completion, and said to be. It deliberately runs nothing.
+//! Where only some of the dishes were cooked, twice as many are set against half of them, and the line through both is
+//! extended to the whole order, and said to be. It deliberately runs nothing.
 
 use crate::domain::job::Job;
+use crate::domain::limits;
 use crate::domain::record::{Outcome, StepRecord};
 use crate::domain::spec::Spec;
 
@@ -20,7 +21,7 @@ pub struct Figures {
     pub p95_dish_ms: f64,
     /// Milliseconds of all its processes.
     pub cpu_ms: f64,
-    /// Sum of VmHWM over its processes.
+    /// Sum of `VmHWM` over its processes.
     pub peak_memory_bytes: f64,
 }
 
@@ -58,38 +59,47 @@ fn completions(spec: &Spec, records: &[StepRecord]) -> Vec<u64> {
     last
 }
 
-/// The figures of a run that cooked `job`, for an order of `whole` dishes.
+/// The figures of a run as it was.
 #[must_use]
-pub fn figures(job: &Job, records: &[StepRecord], whole: u32) -> Option<Figures> {
+pub fn figures(job: &Job, records: &[StepRecord]) -> Option<Figures> {
     let summary = job.summary.as_ref()?;
     let bill = summary.bill.unwrap_or_default();
-    let ms = |ns: f64| ns / 1e6;
-    let steps_cpu = summary.totals.cpu as f64;
-    let peak_memory_bytes = bill.peak_rss_bytes as f64;
-    let measured = job.spec.dishes;
-    if measured == whole {
-        return Some(Figures {
-            makespan_ms: ms(summary.makespan as f64),
-            mean_dish_ms: ms(summary.mean_dish? as f64),
-            p95_dish_ms: ms(summary.p95_dish? as f64),
-            cpu_ms: ms(bill.cpu as f64),
-            peak_memory_bytes,
-        });
-    }
-    let done = completions(&job.spec, records);
-    let (n, all) = (done.len(), f64::from(whole));
-    // The first quarter fills the pipeline; the rate is read behind it.
-    let from = n / 4;
-    let slope = (done[n - 1] - done[from]) as f64 / (n - 1 - from).max(1) as f64;
-    let at = |i: f64| done[n - 1] as f64 + (i - n as f64) * slope;
-    let seen: f64 = done.iter().map(|ns| *ns as f64).sum();
-    let unseen = (all - n as f64) * f64::midpoint(at(n as f64 + 1.0), at(all));
-    let fixed_cpu = (bill.cpu as f64 - steps_cpu).max(0.0);
+    let ms = |ns: u64| ns as f64 / 1e6;
+    let p95 = match job.spec.steps_total() <= limits::RECORDS {
+        true => quantile(&completions(&job.spec, records), 0.95),
+        false => summary.p95_dish? as f64,
+    };
     Some(Figures {
-        makespan_ms: ms(at(all)),
-        mean_dish_ms: ms((seen + unseen) / all),
-        p95_dish_ms: ms(at((all * 0.95).max(n as f64))),
-        cpu_ms: ms(fixed_cpu + steps_cpu * all / n as f64),
-        peak_memory_bytes,
+        makespan_ms: ms(summary.makespan),
+        mean_dish_ms: ms(summary.mean_dish?),
+        p95_dish_ms: p95 / 1e6,
+        cpu_ms: ms(bill.cpu),
+        peak_memory_bytes: bill.peak_rss_bytes as f64,
     })
+}
+
+/// Linearly between the two neighbours (Hyndman and Fan 1996, type 7): of a dozen dishes the nearest rank would be the
+/// last one.
+fn quantile(sorted: &[u64], q: f64) -> f64 {
+    let at = q * (sorted.len().max(1) - 1) as f64;
+    let below = at.floor() as usize;
+    let value = |i: usize| sorted.get(i.min(sorted.len().saturating_sub(1))).map_or(0.0, |ns| *ns as f64);
+    value(below) + (at - at.floor()) * (value(below + 1) - value(below))
+}
+
+/// The figures of `whole` dishes, from runs of `n` and of `half` of them. Times and CPU are linear in the number of
+/// dishes once every worker is busy; memory is taken as it was.
+#[must_use]
+pub fn extend(full: &Figures, part: &Figures, (n, half, whole): (u32, u32, u32)) -> Figures {
+    let line = |of: fn(&Figures) -> f64| {
+        let slope = (of(full) - of(part)) / f64::from(n - half);
+        of(full) + f64::from(whole - n) * slope.max(0.0)
+    };
+    Figures {
+        makespan_ms: line(|f| f.makespan_ms),
+        mean_dish_ms: line(|f| f.mean_dish_ms),
+        p95_dish_ms: line(|f| f.p95_dish_ms),
+        cpu_ms: line(|f| f.cpu_ms),
+        peak_memory_bytes: full.peak_memory_bytes,
+    }
 }

@@ -2,10 +2,12 @@
 //!
 //! It reads the store and asks the kitchen; it deliberately writes neither.
 
+pub mod comparison;
 pub mod comparisons;
 pub mod entry;
 pub mod line_up;
 pub mod plan;
 pub mod probe;
 pub mod statistics;
+mod sweep;
 pub mod timeline;

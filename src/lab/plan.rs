@@ -49,20 +49,22 @@ pub fn expected(spec: &Spec, cores: f64, house_pool: usize, house_kitchens: usiz
         Choice::Word(0) => house as f64,
         Choice::Word(_) => per_step,
     };
-    // k workers that stay with a wait: each can be busy with one dish's step, and they share the cores.
+    // k workers that stay with a wait and take steps as they became ready: first all waits, then all CPU.
     let pool = |k: f64| {
-        let dish = d.wait + d.blocking + d.cpu;
-        (n * dish / k.min(n)).max(dish).max(n * d.cpu / cores.min(k))
+        let k = k.min(n);
+        n * (d.wait + d.blocking) / k + (n * d.cpu / cores.min(k)).max(d.cpu)
     };
     // k event loops: waits overlap, everything else is serial on its loop.
     let loops = |k: f64| d.wait + (n * d.blocking / k.min(n)).max(d.blocking) + (n * d.cpu / k.min(cores)).max(d.cpu);
     match model::get(spec.model).info().name {
         "asyncio" => match setup[1] {
             Choice::Count(0) => loops(1.0),
-            assistants => d.wait + {
-                let k = count(assistants, house_pool, 1.0);
-                (n * (d.cpu + d.blocking) / k).max(n * d.cpu / cores.min(k)).max(d.cpu + d.blocking)
-            },
+            assistants => {
+                d.wait + {
+                    let k = count(assistants, house_pool, 1.0);
+                    (n * (d.cpu + d.blocking) / k).max(n * d.cpu / cores.min(k)).max(d.cpu + d.blocking)
+                }
+            }
         },
         "multithreading" => pool(count(setup[0], house_pool, n)),
         "multiprocessing" => {
@@ -77,23 +79,37 @@ pub fn expected(spec: &Spec, cores: f64, house_pool: usize, house_kitchens: usiz
     }
 }
 
-/// Dishes that must be cooked for a rate to be seen: enough to fill the house's pool three times.
+/// Number of dishes that fills the house's pool and its kitchens evenly: their least common multiple. A size that leaves
+/// some of them idle in the last round would bend the line through two sizes.
 #[must_use]
-pub fn fewest(house_pool: usize) -> u32 {
-    3 * house_pool as u32
+pub fn round(house_pool: usize, house_kitchens: usize) -> u32 {
+    let (mut a, mut b) = (house_pool.max(1), house_kitchens.max(1));
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    (house_pool.max(1) / a * house_kitchens.max(1)) as u32
 }
 
-/// How many of an order's dishes fit, when `cost` seconds are needed for a given number of dishes.
+/// How many of an order's dishes fit: all of them, or two rounds, four, six ...
+///
+/// `cost` is what all repeats of the whole line-up take with so many dishes, seconds; a sample takes half as many
+/// dishes once more.
 #[must_use]
-pub fn fitting(dishes: u32, fewest: u32, budget: Duration, cost: impl Fn(u32) -> f64) -> u32 {
-    let fits = |n: u32| cost(n) <= budget.as_secs_f64();
-    if fits(dishes) {
+pub fn fitting(dishes: u32, round: u32, budget: Duration, cost: impl Fn(u32) -> f64) -> u32 {
+    let fits = |seconds: f64| seconds <= budget.as_secs_f64();
+    if fits(cost(dishes)) {
         return dishes;
     }
-    let (mut low, mut high) = (fewest.min(dishes), dishes);
-    while high - low > 1 {
-        let middle = u32::midpoint(low, high);
-        if fits(middle) { low = middle } else { high = middle }
+    let sampled = |n: u32| cost(n) + cost(n / 2);
+    let mut n = 2 * round;
+    while n + 2 * round < dishes && fits(sampled(n + 2 * round)) {
+        n += 2 * round;
     }
-    low
+    n.min(dishes)
+}
+
+/// There and back again, so that a drift of the machine meets all entries alike.
+#[must_use]
+pub fn interleaved(entries: usize, repeat: usize) -> Vec<usize> {
+    if repeat.is_multiple_of(2) { (0..entries).collect() } else { (0..entries).rev().collect() }
 }

@@ -5,18 +5,16 @@
 use std::time::Duration;
 
 use crate::clock;
+use crate::domain::recipe::Work;
 use crate::model::cancel::Cancel;
 use crate::model::work;
-use crate::domain::recipe::Work;
 
 /// CPU seconds per second that this many burners get together. Blocks for a tenth of a second or more.
 #[must_use]
 pub fn effective_cores(burners: usize) -> f64 {
     const SPAN: Duration = Duration::from_millis(100);
     let started = clock::now();
-    let burn = || {
-        std::thread::spawn(|| work::perform(Work::Burn(SPAN), &Cancel::default()))
-    };
+    let burn = || std::thread::spawn(|| work::perform(Work::Burn(SPAN), &Cancel::default()));
     let threads: Vec<_> = (0..burners.max(1)).map(|_| burn()).collect();
     let cpu: u64 = threads.into_iter().filter_map(|t| t.join().ok()).map(|done| done.cpu).sum();
     let span = clock::now() - started;

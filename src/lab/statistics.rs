@@ -32,7 +32,19 @@ pub fn p_value(a: &[f64], b: &[f64]) -> f64 {
     if n == 0 || m == 0 {
         return 1.0;
     }
-    let wins = |x: f64| b.iter().map(|y| if x < *y { 1.0 } else if x == *y { 0.5 } else { 0.0 }).sum::<f64>();
+    let wins = |x: f64| {
+        b.iter()
+            .map(|y| {
+                if x < *y {
+                    1.0
+                } else if x == *y {
+                    0.5
+                } else {
+                    0.0
+                }
+            })
+            .sum::<f64>()
+    };
     let u: f64 = a.iter().map(|x| wins(*x)).sum();
     let u = u.min((n * m) as f64 - u).floor() as usize;
     let counts = counts(n, m);

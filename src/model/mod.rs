@@ -75,12 +75,7 @@ pub fn get(id: ModelId) -> &'static dyn Model {
 pub fn rows() -> Vec<ModelRow> {
     let row = |(i, model): (usize, &&dyn Model)| {
         let info = model.info();
-        ModelRow {
-            id: ModelId(i as u8),
-            name: info.name,
-            options: info.options,
-            contains_faults: info.contains_faults,
-        }
+        ModelRow { id: ModelId(i as u8), name: info.name, options: info.options, contains_faults: info.contains_faults }
     };
     ALL.iter().enumerate().map(row).collect()
 }

@@ -9,6 +9,7 @@ use super::line_run::{LineRun, Taken};
 use super::pool::{Pool, Task};
 use super::run::{Run, Stepped};
 use super::staff::Staff;
+use super::tune::{self, Staffed};
 use super::{Demand, Model, ModelInfo};
 use crate::domain::job::ErrorKind;
 use crate::domain::limits;
@@ -105,7 +106,7 @@ fn start_ready(line: &Arc<LineRun>) {
 }
 
 fn cook(line: &Arc<LineRun>, lane: usize, taken: Taken) {
-    super::tune::burner();
+    tune::burner(Staffed::Own);
     let step = line.run.do_step(lane, taken.at, taken.ready);
     line.settle(lane, taken.at, step);
     start_ready(line);

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::line_run::{After, LineRun};
+use super::tune::{self, Staffed};
 
 type Job = Box<dyn FnOnce(usize) + Send>;
 
@@ -31,6 +32,7 @@ struct State {
 /// The pool.
 pub struct Pool {
     size: usize,
+    staffed: Staffed,
     name: &'static str,
     state: Mutex<State>,
     wake: Condvar,
@@ -42,14 +44,14 @@ const STACK_BYTES: usize = 256 * 1024;
 impl Pool {
     /// A pool that grows to this size as it is needed.
     #[must_use]
-    pub fn new(size: usize, name: &'static str) -> Arc<Self> {
-        Arc::new(Self { size, name, state: Mutex::default(), wake: Condvar::new() })
+    pub fn new(size: usize, name: &'static str, staffed: Staffed) -> Arc<Self> {
+        Arc::new(Self { size, staffed, name, state: Mutex::default(), wake: Condvar::new() })
     }
 
     /// A pool with all its threads at once; the first of them starts the others, not the caller.
     #[must_use]
     pub fn full(size: usize, name: &'static str) -> Arc<Self> {
-        let pool = Self::new(size, name);
+        let pool = Self::new(size, name, Staffed::Own);
         pool.state().threads = size;
         let crew = pool.clone();
         pool.spawn(0, move || (1..size).for_each(|i| crew.spawn(i, || ())));
@@ -103,7 +105,7 @@ impl Pool {
         let pool = self.clone();
         let builder = std::thread::Builder::new().name(self.name.to_owned()).stack_size(STACK_BYTES);
         let spawned = builder.spawn(move || {
-            super::tune::burner();
+            tune::burner(pool.staffed);
             first();
             pool.work(index);
         });

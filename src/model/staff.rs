@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::asyncio::HouseChef;
 use super::multiprocessing::{Brigade, Pass};
 use super::pool::Pool;
+use super::tune::Staffed;
 use crate::domain::summary::Bill;
 
 /// What staff is made of.
@@ -71,7 +72,7 @@ impl Staff {
 
     /// The house's blocking pool.
     pub fn pool(&self) -> &Arc<Pool> {
-        self.pool.get_or_init(|| Pool::new(self.pool_size(), "house-pool"))
+        self.pool.get_or_init(|| Pool::new(self.pool_size(), "house-pool", Staffed::House))
     }
 
     /// Where children are started and listened to.
@@ -81,7 +82,7 @@ impl Staff {
 
     /// The house's kitchens: one per core.
     pub fn brigade(&self) -> &Arc<Brigade> {
-        self.brigade.get_or_init(|| Brigade::new(self.pass().clone(), self.config.cores, false))
+        self.brigade.get_or_init(|| Brigade::new(self.pass().clone(), self.config.cores, false, Staffed::House))
     }
 
     /// The house's kitchens, if anybody has called for them.

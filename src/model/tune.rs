@@ -6,30 +6,40 @@ use std::sync::OnceLock;
 
 use rustix::process::{getpid, getpriority_process, setpriority_process};
 
-/// Niceness of whoever cooks, above that of the service. A busy server must not starve the kitchen (at +10 it does:
-/// docs/performance.md), and a busy kitchen must not make requests wait.
-const NICER_BY: i32 = 3;
+/// Whose staff a thread or child is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staffed {
+    /// The house's: few, and every small order waits for them.
+    House,
+    /// An order's own: up to thousands.
+    Own,
+}
 
-static TARGET: OnceLock<i32> = OnceLock::new();
+/// Niceness above the service's own (chosen by measuring: docs/performance.md). The house's staff must not starve under
+/// a busy server, as it does at +10; sixty-four chefs of somebody's own must not make requests wait, as they do at +3.
+const NICER_BY: [i32; 2] = [3, 10];
 
-fn target() -> i32 {
-    // The main thread's niceness is the service's own; a thread's is inherited from whoever started it.
-    *TARGET.get_or_init(|| (getpriority_process(Some(getpid())).unwrap_or(0) + NICER_BY).min(19))
+static BASE: OnceLock<i32> = OnceLock::new();
+static KITCHEN: OnceLock<i32> = OnceLock::new();
+
+/// The niceness of such staff.
+#[must_use]
+pub fn niceness(staffed: Staffed) -> i32 {
+    // In a kitchen all are alike: the order it cooks decided.
+    KITCHEN.get().copied().unwrap_or_else(|| {
+        // The main thread's niceness is the service's own; a thread's is inherited from whoever started it.
+        let base = BASE.get_or_init(|| getpriority_process(Some(getpid())).unwrap_or(0));
+        (base + NICER_BY[staffed as usize]).min(19)
+    })
 }
 
 /// Makes the calling thread (on Linux niceness belongs to the thread) yield to those that answer requests.
-pub fn burner() {
-    let _ = setpriority_process(None, target());
+pub fn burner(staffed: Staffed) {
+    let _ = setpriority_process(None, niceness(staffed));
 }
 
-/// Settles the niceness of a child process: what its parent has for kitchens holds for all threads it will start.
-pub fn kitchen(niceness: i32) {
-    let niceness = *TARGET.get_or_init(|| niceness);
-    let _ = setpriority_process(None, niceness);
-}
-
-/// The niceness a child process is told.
-#[must_use]
-pub fn niceness() -> i32 {
-    target()
+/// Settles the niceness of a child process, for all threads it will start.
+pub fn kitchen(told: i32) {
+    let told = *KITCHEN.get_or_init(|| told);
+    let _ = setpriority_process(None, told);
 }

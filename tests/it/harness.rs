@@ -36,7 +36,8 @@ pub fn open_with(flags: &[&str]) -> House {
         .spawn()
         .expect("the binary starts");
     let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-    let line = stdout.lines().map_while(Result::ok).find(|line| line.contains("page")).expect("it says where it listens");
+    let line =
+        stdout.lines().map_while(Result::ok).find(|line| line.contains("page")).expect("it says where it listens");
     let base = line.trim().trim_start_matches("page").trim().trim_end_matches('/').to_owned();
     House { base, client: Client::new(), child }
 }

@@ -4,10 +4,17 @@
 //! figure; those are in `scripts/bench`.
 
 #![expect(missing_docs, reason = "a test's name is its documentation")]
+#![expect(clippy::panic, reason = "a failed expectation is a panic")]
 
+mod comparison_ranking;
+mod comparisons_api;
 mod events;
+mod faults;
 mod harness;
+mod house_views;
 mod ledger;
+mod models;
+mod openapi;
 mod orders_api;
 mod orders_list;
 mod orders_waiting;
@@ -18,4 +25,8 @@ mod seed_processes;
 mod seed_rows;
 mod seed_threads;
 mod sse;
+mod store_contract;
+mod store_contract_kept;
+mod store_contract_life;
 mod tidy;
+mod views;

@@ -248,7 +248,7 @@ async fn progress_only_rises_and_the_house_counts_every_order() {
 async fn an_order_says_how_many_others_were_running_when_it_started() {
     let house = harness::open();
     for setup in setups(&house).await {
-        let first = house.place(order(&setup, json!({"recipe": endless(&a_minute("wait"))}))).await;
+        let first = house.place(order(&setup, json!({"recipe": endless(&json!({"kind": "wait", "ms": 2000}))}))).await;
         let second = house.cook(order(&setup, json!({"io_ms": 1}))).await;
         assert_eq!(first["concurrent_orders"], 0, "{first}");
         assert_eq!((&second["status"], &second["concurrent_orders"]), (&json!("succeeded"), &json!(1)), "{second}");

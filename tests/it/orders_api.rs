@@ -13,7 +13,7 @@ use crate::harness::{self, eventually, link};
 use crate::refusals::refused;
 
 /// Longer than any test: an order that ends only by a cancel.
-pub const FOR_EVER_MS: u64 = 600_000;
+pub(crate) const FOR_EVER_MS: u64 = 600_000;
 
 #[tokio::test]
 async fn a_model_alone_is_a_whole_order_and_every_default_is_echoed() {
@@ -148,8 +148,8 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
     // Held for a second, and still the same.
     assert_eq!(again(&format!("{path}?wait=1"), &format!("\"0.0\", W/{tag}")).await.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(again(&path, "\"0.0\"").await.status(), StatusCode::OK);
-    let (held, canceled) =
-        tokio::join!(again(&format!("{path}?wait=60"), &tag), house.post(&link(&order, "cancel"), &json!({})));
+    let (hold, cancel, nothing) = (format!("{path}?wait=60"), link(&order, "cancel"), json!({}));
+    let (held, canceled) = tokio::join!(again(&hold, &tag), house.post(&cancel, &nothing));
     assert_eq!(canceled.status(), StatusCode::ACCEPTED);
     assert_eq!((held.status(), header(held.headers(), "x-order-status")), (StatusCode::OK, "canceled".to_owned()));
     assert_ne!(header(held.headers(), "etag"), tag);
@@ -213,11 +213,11 @@ async fn a_deleted_order_is_gone_and_a_forged_one_never_was() {
 }
 
 /// An order that leases this many threads and waits this long.
-pub fn own_threads(chefs: u32, io_ms: u64) -> Value {
+pub(crate) fn own_threads(chefs: u32, io_ms: u64) -> Value {
     json!({"model": "multithreading", "setup": {"chefs": chefs}, "io_ms": io_ms})
 }
 
-pub fn header(headers: &HeaderMap, name: &str) -> String {
+pub(crate) fn header(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).unwrap_or_else(|| panic!("no {name} in {headers:?}")).to_str().unwrap().to_owned()
 }
 

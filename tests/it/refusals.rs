@@ -5,11 +5,12 @@
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{self, House};
 
 /// The problem document of a refusal, after a look at all that every refusal must have.
-pub async fn refused(house: &House, response: Response, status: u16, slug: &str) -> Value {
+pub(crate) async fn refused(house: &House, response: Response, status: u16, slug: &str) -> Value {
     let (got, url) = (response.status().as_u16(), response.url().to_string());
     let content_type = response.headers().get("content-type").map(|t| t.to_str().unwrap().to_owned());
     let text = response.text().await.expect("text");
@@ -166,13 +167,25 @@ async fn only_json_is_read_and_only_so_much_of_it() {
     let response = post(&json, padded(256 * 1024 + 1)).await;
     assert_eq!(response.headers()["connection"], "close");
     refused(&house, response, 413, "body-too-large").await;
-    // The same without a length up front.
-    let chunks = futures_util::stream::iter(
-        padded(300_000).chunks(10_000).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>(),
-    );
-    let request = house.request(Method::POST, "/orders").header("content-type", "application/json");
-    let response = request.body(reqwest::Body::wrap_stream(chunks)).send().await.unwrap();
-    refused(&house, response, 413, "body-too-large").await;
+    let answer = chunked(&house, &padded(300_000)).await;
+    for part in ["HTTP/1.1 413 ", "connection: close", "application/problem+json", "/problems/body-too-large"] {
+        assert!(answer.contains(part), "{part} is not in {answer}");
+    }
+}
+
+/// The answer to a body without a length up front, read from the bare connection: an HTTP client that is still sending
+/// when the service has read enough may never look at it.
+async fn chunked(house: &House, body: &[u8]) -> String {
+    let address = house.base.trim_start_matches("http://");
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head =
+        "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let request = [head.as_bytes(), format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
+    connection.write_all(&request).await.unwrap();
+    let mut answer = Vec::new();
+    // The service closes, perhaps with a part of the body unread: then the end is a reset behind the answer.
+    while let Ok(1..) = connection.read_buf(&mut answer).await {}
+    String::from_utf8(answer).expect("text")
 }
 
 #[tokio::test]

@@ -40,9 +40,9 @@ async fn a_kitchen_per_core_chops_in_parallel_on_as_many_cores_as_there_are() {
     let chops = ledger::kind(&steps, "cpu");
     assert_eq!(ledger::most_at_once(chops.iter().copied()), cores, "{steps:?}");
     assert_eq!(ledger::pids(chops.iter().copied()).len(), cores, "{steps:?}");
-    let busiest = ledger::pids(&steps).into_iter().map(|pid| {
-        chops.iter().filter(|chop| chop.worker().pid == pid).map(|chop| chop.busy()).sum::<f64>()
-    });
+    let busiest = ledger::pids(&steps)
+        .into_iter()
+        .map(|pid| chops.iter().filter(|chop| chop.worker().pid == pid).map(|chop| chop.busy()).sum::<f64>());
     assert_about(ledger::makespan(&order), busiest.fold(0.0, f64::max), "the busiest kitchen");
     let speedup = harness::number(&order, "/timings/cpu_ms") / ledger::makespan(&order);
     // Six tenths: neighbours may come between the probe and the run.

@@ -45,7 +45,8 @@ async fn one_boils_while_another_chops() {
 async fn a_pool_of_chefs_has_no_more_threads_than_it_says_and_each_wait_occupies_one() {
     let house = harness::open();
     let setup = json!({"chefs": 3});
-    let order = house.cook(json!({"model": "multithreading", "setup": setup, "io_ms": 100, "cpu_ms": 0, "dishes": 9})).await;
+    let order =
+        house.cook(json!({"model": "multithreading", "setup": setup, "io_ms": 100, "cpu_ms": 0, "dishes": 9})).await;
     let steps = ledger::of(&house, &order).await;
     assert!(ledger::tids(&steps).len() <= 3, "{steps:?}");
     assert!(ledger::most_at_once(ledger::kind(&steps, "wait")) <= 3);

@@ -17,38 +17,38 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An event. What was not sent is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Event {
+pub(crate) struct Event {
     /// Its type.
-    pub name: String,
+    pub(crate) name: String,
     /// Its id.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Its data.
-    pub data: Value,
+    pub(crate) data: Value,
 }
 
 impl Event {
     /// Its number within the first attempt.
-    pub fn seq(&self) -> Option<u32> {
+    pub(crate) fn seq(&self) -> Option<u32> {
         let (attempt, seq) = self.id.as_deref()?.split_once('.')?;
         assert_eq!(attempt, "1");
         seq.parse().ok()
     }
 
     /// The dish and the step it tells of.
-    pub fn step(&self) -> (u64, &str) {
+    pub(crate) fn step(&self) -> (u64, &str) {
         (self.data["dish"].as_u64().expect("a dish"), self.data["step"].as_str().expect("a step"))
     }
 }
 
 /// One connection to the events of an order.
-pub struct Follower {
+pub(crate) struct Follower {
     bytes: Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>>>>,
     buffer: Vec<u8>,
 }
 
 impl Follower {
     /// Connects, as one who has seen `last`.
-    pub async fn connect(house: &House, order: &Value, last: Option<&str>) -> Self {
+    pub(crate) async fn connect(house: &House, order: &Value, last: Option<&str>) -> Self {
         let request = house.request(Method::GET, &link(order, "events")).header("accept", "text/event-stream");
         let request = last.into_iter().fold(request, |request, id| request.header("last-event-id", id));
         let response = request.send().await.expect("an answer");
@@ -59,7 +59,7 @@ impl Follower {
     }
 
     /// The next event; `None` when the service has closed the stream.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -80,7 +80,7 @@ impl Follower {
     }
 
     /// Everything until the service closes the stream.
-    pub async fn all(mut self) -> Vec<Event> {
+    pub(crate) async fn all(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
             events.push(event);

@@ -21,17 +21,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["domain", "clock"]),
     ("model", &["domain", "clock"]),
     ("kitchen", &["domain", "clock", "metrics", "model", "store"]),
-    (
-        "lab",
-        &["domain", "clock", "metrics", "model", "store", "kitchen"],
-    ),
+    ("lab", &["domain", "clock", "metrics", "model", "store", "kitchen"]),
     ("config", &["domain", "model", "store"]),
-    (
-        "http",
-        &[
-            "domain", "clock", "metrics", "model", "store", "kitchen", "lab", "config",
-        ],
-    ),
+    ("http", &["domain", "clock", "metrics", "model", "store", "kitchen", "lab", "config"]),
     ("app", ANY),
     ("cli", ANY),
     ("main", ANY),
@@ -43,35 +35,18 @@ const EDGES: &[(&str, &[&str])] = &[
 const ANY: &[&str] = &["*"];
 
 /// The documents, and how long each may get; a document too long to read rots unread.
-const DOCUMENTS: &[(&str, usize)] = &[
-    ("ARCHITECTURE.md", 110),
-    ("CONTRIBUTING.md", 80),
-    ("README.md", usize::MAX),
-];
+const DOCUMENTS: &[(&str, usize)] = &[("ARCHITECTURE.md", 110), ("CONTRIBUTING.md", 80), ("README.md", usize::MAX)];
 
 /// What a document in backticks is taken for a path, and has to exist.
-const PATH_STARTS: &[&str] = &[
-    "src/",
-    "tests/",
-    "scripts/",
-    "docs/",
-    "benches/",
-    "load/",
-    "migrations/",
-    ".ci/",
-];
+const PATH_STARTS: &[&str] = &["src/", "tests/", "scripts/", "docs/", "benches/", "load/", "migrations/", ".ci/"];
 
 #[test]
 fn every_rust_file_says_first_what_it_is_for() {
     let files = [rust_files("src"), rust_files("tests")].concat();
     complain(files.iter().filter_map(|file| {
         let text = read(file);
-        (!text.starts_with("//! ")).then(|| {
-            format!(
-                "{}:1: does not start with `//! ` and what it is for",
-                file.display()
-            )
-        })
+        (!text.starts_with("//! "))
+            .then(|| format!("{}:1: does not start with `//! ` and what it is for", file.display()))
     }));
 }
 
@@ -79,12 +54,7 @@ fn every_rust_file_says_first_what_it_is_for() {
 fn no_source_file_is_longer_than_one_sitting() {
     complain(rust_files("src").iter().filter_map(|file| {
         let lines = read(file).lines().count();
-        (lines > MAX_SOURCE_LINES).then(|| {
-            format!(
-                "{}:{lines}: longer than {MAX_SOURCE_LINES} lines",
-                file.display()
-            )
-        })
+        (lines > MAX_SOURCE_LINES).then(|| format!("{}:{lines}: longer than {MAX_SOURCE_LINES} lines", file.display()))
     }));
 }
 
@@ -100,15 +70,8 @@ fn rooms_use_only_the_rooms_they_may() {
         };
         rooms_used(&read(file), depth_of(file))
             .into_iter()
-            .filter(|(_, used)| {
-                *used != room && *allowed != ANY && !allowed.contains(&used.as_str())
-            })
-            .map(|(line, used)| {
-                format!(
-                    "{}:{line}: `{room}` may not use `{used}` (only {allowed:?})",
-                    file.display()
-                )
-            })
+            .filter(|(_, used)| *used != room && *allowed != ANY && !allowed.contains(&used.as_str()))
+            .map(|(line, used)| format!("{}:{line}: `{room}` may not use `{used}` (only {allowed:?})", file.display()))
             .collect()
     }));
 }
@@ -118,8 +81,7 @@ fn documents_mention_only_what_exists_and_stay_short() {
     complain(DOCUMENTS.iter().flat_map(|(document, max_lines)| {
         let text = read(Path::new(document));
         let lines = text.lines().count();
-        let too_long = (lines > *max_lines)
-            .then(|| format!("{document}:{lines}: longer than {max_lines} lines"));
+        let too_long = (lines > *max_lines).then(|| format!("{document}:{lines}: longer than {max_lines} lines"));
         let missing = paths_mentioned(&text)
             .into_iter()
             .filter(|(_, path)| !root().join(path).exists())
@@ -137,24 +99,16 @@ fn a_use_of_a_room_is_seen_in_every_form_it_takes() {
                 fn f() { crate::kitchen::cook(); super::super::lab::plan(); super::own() }\n\
                 // use crate::app;\n";
     let seen = rooms_used(text, 2);
-    let expected = [
-        (2, "domain"),
-        (4, "clock"),
-        (5, "store"),
-        (7, "kitchen"),
-        (7, "lab"),
-    ];
+    let expected = [(2, "domain"), (4, "clock"), (5, "store"), (7, "kitchen"), (7, "lab")];
     assert_eq!(seen, expected.map(|(line, room)| (line, room.to_owned())));
 }
 
 #[test]
 fn a_path_in_a_document_is_seen_up_to_its_placeholder() {
-    let text = "See `src/model/<name>.rs`, `tests/it/tidy.rs`, `GET /orders`.\n```\n`src/fenced.rs`\n```\n`load/*.js`\n";
+    let text =
+        "See `src/model/<name>.rs`, `tests/it/tidy.rs`, `GET /orders`.\n```\n`src/fenced.rs`\n```\n`load/*.js`\n";
     let expected = [(1, "src/model/"), (1, "tests/it/tidy.rs"), (5, "load/")];
-    assert_eq!(
-        paths_mentioned(text),
-        expected.map(|(line, path)| (line, path.to_owned()))
-    );
+    assert_eq!(paths_mentioned(text), expected.map(|(line, path)| (line, path.to_owned())));
 }
 
 /// Fails with every finding, one a line, so that one run shows all there is to mend.
@@ -168,8 +122,7 @@ fn root() -> &'static Path {
 }
 
 fn read(file: &Path) -> String {
-    fs::read_to_string(root().join(file))
-        .unwrap_or_else(|error| panic!("{}:1: {error}", file.display()))
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{}:1: {error}", file.display()))
 }
 
 /// Every Rust file below a folder, named from the root of the repository, in a fixed order.
@@ -177,8 +130,7 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(folder)];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
-        let entries =
-            fs::read_dir(root().join(&folder)).expect("the folder is part of the checkout");
+        let entries = fs::read_dir(root().join(&folder)).expect("the folder is part of the checkout");
         for entry in entries {
             let name = entry.expect("a folder that opened can be read").file_name();
             let path = folder.join(&name);
@@ -198,11 +150,7 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
 
 /// `src/model/gil.rs` is in the room `model`, and so would be `src/model.rs`.
 fn room_of(file: &Path) -> String {
-    let first = file
-        .iter()
-        .nth(1)
-        .map(Path::new)
-        .expect("it lies below src");
+    let first = file.iter().nth(1).map(Path::new).expect("it lies below src");
     let name = first.file_stem().expect("a Rust file has a name");
     name.to_string_lossy().into_owned()
 }
@@ -215,10 +163,7 @@ fn depth_of(file: &Path) -> usize {
 
 /// Line and room of each `crate::room`, `crate::{room, ..}` and `super::..::room` that reaches the root of the crate.
 fn rooms_used(text: &str, depth: usize) -> Vec<(usize, String)> {
-    let code: String = text
-        .lines()
-        .map(|line| without_comment(line) + "\n")
-        .collect();
+    let code: String = text.lines().map(|line| without_comment(line) + "\n").collect();
     let to_root = "super::".repeat(depth);
     let mut used = Vec::new();
     for start in ["crate::", to_root.as_str()] {
@@ -282,8 +227,7 @@ fn paths_mentioned(text: &str) -> Vec<(usize, String)> {
             fenced = !fenced;
         } else if !fenced {
             let quoted = line.split('`').skip(1).step_by(2);
-            let mentioned =
-                quoted.filter(|text| PATH_STARTS.iter().any(|start| text.starts_with(start)));
+            let mentioned = quoted.filter(|text| PATH_STARTS.iter().any(|start| text.starts_with(start)));
             paths.extend(mentioned.map(|text| (index + 1, existing_part(text).to_owned())));
         }
     }

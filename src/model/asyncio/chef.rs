@@ -21,6 +21,7 @@ use crate::domain::record::Outcome;
 use crate::domain::spec::Choice;
 use crate::model::pool::{Pool, Task};
 use crate::model::run::{Run, Stepped};
+use crate::model::tune::Staffed;
 use crate::model::work;
 
 /// Dishes that one task of the loop holds. Between two groups other orders get their turn, so a million dishes do not
@@ -45,7 +46,7 @@ impl Chef {
     /// Cooks the order to its end, or until it is asked to stop.
     pub(super) async fn cook(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
         let own_pool = match run.spec.setup.0[ASSISTANTS] {
-            Choice::Count(n) if n > 0 => Some(Pool::new(n as usize, "assistant")),
+            Choice::Count(n) if n > 0 => Some(Pool::new(n as usize, "assistant", Staffed::Own)),
             _ => None,
         };
         let assistants = house_pool.or_else(|| own_pool.clone());

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::domain::Ns;
 use crate::model::pool::Pool;
 use crate::model::run::Run;
-use crate::model::tune;
+use crate::model::tune::{self, Staffed};
 
 /// Looks for the next order before the loop sleeps: with a yield each, some 10 us on an idle machine.
 const LOOKS: usize = 20;
@@ -50,7 +50,7 @@ impl HouseChef {
                 spawn_local(cook(run, pool));
             }
         };
-        std::thread::Builder::new().name("house-chef".to_owned()).spawn(move || run_loop(serve))?;
+        std::thread::Builder::new().name("house-chef".to_owned()).spawn(move || run_loop(serve, Staffed::House))?;
         Ok(Self { orders, lag })
     }
 
@@ -68,8 +68,8 @@ impl HouseChef {
 }
 
 /// Cooks one order on a loop of its own, on the calling thread.
-pub fn own(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
-    run_loop(cook(run, house_pool));
+pub(super) fn own(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
+    run_loop(cook(run, house_pool), Staffed::Own);
 }
 
 /// Looks around a few times before the loop is put to sleep: waking a thread costs the waker more than a look costs us.
@@ -100,8 +100,8 @@ async fn tick(lag: Arc<Lag>) {
     }
 }
 
-fn run_loop(work: impl Future<Output = ()>) {
-    tune::burner();
+fn run_loop(work: impl Future<Output = ()>, staffed: Staffed) {
+    tune::burner(staffed);
     // 1: timers are looked at on every turn, as asyncio's select is.
     let built = tokio::runtime::Builder::new_current_thread().enable_time().event_interval(1).build();
     match built {

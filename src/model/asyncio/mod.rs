@@ -68,7 +68,8 @@ impl Model for Asyncio {
             return;
         }
         let own = run.clone();
-        let spawned = std::thread::Builder::new().name("own-chef".to_owned()).spawn(move || house::own(own, house_pool));
+        let spawned =
+            std::thread::Builder::new().name("own-chef".to_owned()).spawn(move || house::own(own, house_pool));
         if let Err(error) = spawned {
             run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), None);
             run.finish();

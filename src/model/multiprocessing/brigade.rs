@@ -16,6 +16,7 @@ use crate::domain::job::ErrorKind;
 use crate::domain::record::Outcome;
 use crate::model::line_run::{After, LineRun};
 use crate::model::run::Run;
+use crate::model::tune::Staffed;
 use crate::model::work::Performed;
 
 /// A run in the queue.
@@ -45,14 +46,16 @@ pub struct Brigade {
     size: usize,
     /// Each kitchen does one unit and ends (`per_step`).
     one_use: bool,
+    /// Whose kitchens they are.
+    pub(super) staffed: Staffed,
     state: Mutex<State>,
 }
 
 impl Brigade {
     /// A pool of up to `size` kitchens, none started yet.
     #[must_use]
-    pub fn new(pass: Arc<Pass>, size: usize, one_use: bool) -> Arc<Self> {
-        Arc::new(Self { pass, size, one_use, state: Mutex::default() })
+    pub fn new(pass: Arc<Pass>, size: usize, one_use: bool, staffed: Staffed) -> Arc<Self> {
+        Arc::new(Self { pass, size, one_use, staffed, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -68,10 +68,7 @@ fn serve() -> std::io::Result<()> {
 
 /// What this process used, plus what its children did.
 fn own_bill(children: Bill) -> Bill {
-    Bill {
-        peak_rss_bytes: clock::peak_rss_bytes() + children.peak_rss_bytes,
-        cpu: clock::process_cpu() + children.cpu,
-    }
+    Bill { peak_rss_bytes: clock::peak_rss_bytes() + children.peak_rss_bytes, cpu: clock::process_cpu() + children.cpu }
 }
 
 #[derive(Default)]

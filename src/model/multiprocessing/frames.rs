@@ -20,7 +20,7 @@ use crate::model::work::Performed;
 
 /// To a kitchen.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Down {
+pub(super) enum Down {
     /// Do this one step.
     Step(Work),
     /// Cook this order or share; its clock started then.
@@ -31,7 +31,7 @@ pub enum Down {
 
 /// From a kitchen.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Up {
+pub(super) enum Up {
     /// It is up.
     Hello,
     /// The step is over.
@@ -63,7 +63,7 @@ fn length(prefix: [u8; 4]) -> io::Result<usize> {
 }
 
 /// Writes one frame, waiting where the pipe is full.
-pub fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
+pub(super) fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
     let bytes = encode(frame)?;
     let mut left = &bytes[..];
     while !left.is_empty() {
@@ -77,7 +77,7 @@ pub fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
 }
 
 /// Reads one frame; `None` at the end of the stream.
-pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut prefix = [0_u8; 4];
     match from.read_exact(&mut prefix) {
         Ok(()) => {}
@@ -90,7 +90,10 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> 
 }
 
 /// The same for the parent's event loop. `buffer` is reused from frame to frame.
-pub async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<T> {
+pub(super) async fn receive<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<T> {
     let mut prefix = [0_u8; 4];
     from.read_exact(&mut prefix).await?;
     buffer.resize(length(prefix)?, 0);

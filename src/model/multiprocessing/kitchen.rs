@@ -131,7 +131,9 @@ pub(super) fn cause(pid: u32, status: Option<ExitStatus>) -> (ErrorKind, String)
     match (status.signal(), status.code()) {
         (Some(signal), _) => (ErrorKind::Signal, format!("kitchen {pid} was ended by signal {signal}")),
         (_, Some(OOM_EXIT_CODE)) => (ErrorKind::Oom, format!("kitchen {pid} ran out of memory")),
-        (_, Some(code)) if code == FAULT_EXIT_CODE => (ErrorKind::Exit, format!("kitchen {pid} exited with code {code}")),
+        (_, Some(code)) if code == FAULT_EXIT_CODE => {
+            (ErrorKind::Exit, format!("kitchen {pid} exited with code {code}"))
+        }
         (_, code) => (ErrorKind::Exit, format!("kitchen {pid} exited with code {}", code.unwrap_or(-1))),
     }
 }

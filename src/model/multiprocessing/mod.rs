@@ -21,6 +21,7 @@ use self::shares::Shares;
 use super::line_run::LineRun;
 use super::run::Run;
 use super::staff::Staff;
+use super::tune::Staffed;
 use super::{Demand, Model, ModelInfo};
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
@@ -89,11 +90,11 @@ impl Model for Multiprocessing {
             Choice::Word(0) => (staff.config.cores, staff.brigade().clone()),
             Choice::Count(n) => {
                 let size = (n as usize).min(units);
-                (size, Brigade::new(staff.pass().clone(), size, false))
+                (size, Brigade::new(staff.pass().clone(), size, false, Staffed::Own))
             }
             Choice::Word(_) => {
                 let size = (self.demand(spec).children as usize).min(units);
-                (size, Brigade::new(staff.pass().clone(), size, true))
+                (size, Brigade::new(staff.pass().clone(), size, true, Staffed::Own))
             }
         };
         let ticket = match inside(spec) {
@@ -108,7 +109,7 @@ impl Model for Multiprocessing {
 
 /// Cooks a whole order in a kitchen of its own, whatever its model.
 pub fn isolate(run: Arc<Run>, staff: &Arc<Staff>) {
-    let brigade = Brigade::new(staff.pass().clone(), 1, true);
+    let brigade = Brigade::new(staff.pass().clone(), 1, true, Staffed::Own);
     let inner = Spec { isolation: Isolation::House, ..(*run.spec).clone() };
     let ticket = Ticket::Shares(Shares::new(run.clone(), &inner, 1));
     // The clock starts when the kitchen is up: what isolation costs is not what the model costs.

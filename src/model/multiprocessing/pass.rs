@@ -60,7 +60,7 @@ impl Pass {
     }
 
     fn start_child(self: &Arc<Self>, exe: &PathBuf, handle: &tokio::runtime::Handle, brigade: &Arc<Brigade>) {
-        match spawn(exe) {
+        match spawn(exe, tune::niceness(brigade.staffed)) {
             Err(error) => brigade.not_started(&error),
             Ok(mut child) => {
                 self.alive.fetch_add(1, Ordering::AcqRel);
@@ -97,7 +97,7 @@ impl Pass {
             Up::Done(done) => brigade.step_done(kitchen, done),
             Up::Live(delta) => kitchen.with_share(|share| share.absorb(kitchen.lane, delta)),
             Up::End(error, bill) => {
-                self.add_bill(bill);
+                // Not into the sum of all children: the kitchen says it once more when it ends.
                 if let Some(Unit::Share(share)) = kitchen.take() {
                     share.end(error, bill);
                 }
@@ -129,13 +129,13 @@ impl Pass {
     }
 }
 
-/// Re-executes this binary as a kitchen. No `pre_exec`: std then uses posix_spawn, and the child arms itself.
+/// Re-executes this binary as a kitchen. No `pre_exec`: std then uses `posix_spawn`, and the child arms itself.
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-fn spawn(exe: &PathBuf) -> io::Result<Child> {
+fn spawn(exe: &PathBuf, niceness: i32) -> io::Result<Child> {
     Command::new(exe)
         .arg(child::ARGUMENT)
         .arg(std::process::id().to_string())
-        .arg(tune::niceness().to_string())
+        .arg(niceness.to_string())
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

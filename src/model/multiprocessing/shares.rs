@@ -36,12 +36,12 @@ pub(super) struct Share {
 impl Shares {
     /// Divides the dishes of a run among `kitchens`; `inner` is the order as each of them sees it but for its dishes.
     pub(super) fn new(run: Arc<Run>, inner: &Spec, kitchens: u32) -> Arc<Self> {
-        let n = kitchens.min(inner.dishes);
+        let n = kitchens.min(inner.window());
         let part = |total: u32, i: u32| total / n + u32::from(i < total % n);
         let mut first_dish = inner.first_dish;
         let left = (0..n).map(|i| {
             let dishes = part(inner.dishes, i);
-            let max_in_flight = inner.max_in_flight.map(|window| part(window, i).max(1));
+            let max_in_flight = inner.max_in_flight.map(|window| part(window, i));
             let spec = Spec { first_dish, dishes, max_in_flight, ..inner.clone() };
             first_dish += dishes;
             spec

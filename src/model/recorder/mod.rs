@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+mod relay;
+
+pub use relay::Delta;
+
 use super::work;
 use crate::domain::Ns;
 use crate::domain::recipe::StepRef;
@@ -31,23 +35,6 @@ pub struct Event {
     pub outcome: Option<Outcome>,
     /// When, as an offset from the run's start.
     pub offset: Ns,
-}
-
-/// What was written in a kitchen since it last reported.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Delta {
-    /// Events in order of that kitchen's own numbers.
-    pub events: Vec<Event>,
-    /// Records and sums.
-    pub harvest: Harvest,
-}
-
-impl Delta {
-    /// Whether nothing was written.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.harvest.totals.steps == [0; 3]
-    }
 }
 
 #[derive(Default)]
@@ -204,47 +191,6 @@ impl Recorder {
         all
     }
 
-    /// Takes out what has been written since the last call, for the kitchen upstairs.
-    #[must_use]
-    pub fn drain(&self) -> Delta {
-        let mut delta = Delta::default();
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            delta.events.append(&mut shard.events);
-            delta.harvest.merge(shard.take_harvest());
-        }
-        delta.events.sort_unstable_by_key(|e| e.seq);
-        delta
-    }
-
-    /// Takes in what a kitchen downstairs wrote. Its events get numbers of this run; `seqs` maps one to the other and
-    /// belongs to that kitchen.
-    pub fn absorb(&self, lane: usize, delta: Delta, seqs: &mut Vec<u32>) {
-        let Delta { events, mut harvest } = delta;
-        let steps: u32 = harvest.totals.steps[..2].iter().sum();
-        let dishes = harvest.dishes.len() as u32 + harvest.dishes_failed;
-        let mut shard = self.shard(lane);
-        for event in events {
-            let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
-            let theirs = event.seq as usize;
-            if seqs.len() <= theirs {
-                seqs.resize(theirs + 1, 0);
-            }
-            seqs[theirs] = seq;
-            shard.events.push(Event { seq, ..event });
-        }
-        for record in &mut harvest.records {
-            record.seq_started = seqs.get(record.seq_started as usize).copied().unwrap_or(0);
-            record.seq_finished = seqs.get(record.seq_finished as usize).copied().unwrap_or(0);
-        }
-        let mut mine = shard.take_harvest();
-        mine.merge(harvest);
-        shard.put_harvest(mine);
-        drop(shard);
-        self.steps_done.fetch_add(u64::from(steps), Ordering::Relaxed);
-        self.dishes_done.fetch_add(dishes, Ordering::Relaxed);
-    }
-
     /// Counts dishes whose kitchen did not live to finish them.
     pub fn dishes_lost(&self, dishes: u32) {
         self.shard(0).dishes_failed += dishes;
@@ -272,14 +218,13 @@ impl Recorder {
         if self.live && open.len() < 2 * self.spec.steps_total() as usize {
             let over: HashSet<StepRef> = all.records.iter().map(|r| r.at).collect();
             let left = open.into_iter().filter(|e| e.outcome.is_none() && !over.contains(&e.at));
-            all.records.extend(left.map(|e| StepRecord {
-                worker: work::me(),
-                ready: e.offset.min(end),
-                started: e.offset.min(end),
-                finished: end,
-                seq_started: e.seq,
-                ..StepRecord::unrun(e.at, Outcome::Canceled)
-            }));
+            for e in left {
+                let (worker, at) = (work::me(), e.offset.min(end));
+                let unrun = StepRecord::unrun(e.at, Outcome::Canceled);
+                let record = StepRecord { worker, ready: at, started: at, finished: end, seq_started: e.seq, ..unrun };
+                all.totals.add(&record, None);
+                all.records.push(record);
+            }
         }
         (all, self.last_seq())
     }

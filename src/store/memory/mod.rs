@@ -3,10 +3,12 @@
 //! It deliberately loses everything with the process; ids tell that (410 `lost_on_restart`). A plain mutex because the
 //! longest hold is a page of a list; guards never cross an await.
 
-use std::collections::{BTreeMap, VecDeque};
+mod slots;
+
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::slots::{ALONE, Body, Inner, PLAIN, STAFFED, Slot, Waiting, has_labels};
 use super::{
     CancelAnswer, Counts, DeleteAnswer, Fence, Finish, Full, Lookup, NewJob, Page, Query, Room, Store, packed,
 };
@@ -15,7 +17,6 @@ use crate::domain::id::OrderId;
 use crate::domain::job::{Happening, Job, Status, transition};
 use crate::domain::limits;
 use crate::domain::record::StepRecord;
-use crate::domain::spec::ModelId;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -44,38 +45,6 @@ impl Default for Bounds {
     }
 }
 
-enum Body {
-    Active(Box<Job>),
-    Ended(Box<[u8]>),
-}
-
-struct Slot {
-    status: Status,
-    model: ModelId,
-    body: Body,
-}
-
-struct Waiting {
-    id: OrderId,
-    accepted: Ns,
-    needs: Room,
-}
-
-const PLAIN: usize = 0;
-const STAFFED: usize = 1;
-const ALONE: usize = 2;
-
-#[derive(Default)]
-struct Inner {
-    orders: BTreeMap<OrderId, Slot>,
-    /// Waiting orders: those that need nothing of their own, those that need staff, those of comparisons.
-    queues: [VecDeque<Waiting>; 3],
-    /// Ended orders with the time of their end, in that order.
-    ended: VecDeque<(i64, OrderId)>,
-    active: usize,
-    counts: Counts,
-}
-
 /// The store.
 pub struct Memory {
     bounds: Bounds,
@@ -97,98 +66,6 @@ impl Memory {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Inner {
-    /// What the first order of a queue needs; orders that were canceled while they waited leave it here.
-    fn head(&mut self, line: usize) -> Option<Room> {
-        loop {
-            let head = self.queues[line].front()?;
-            if self.orders.get(&head.id).is_some_and(|slot| slot.status == Status::Queued) {
-                return Some(head.needs);
-            }
-            self.queues[line].pop_front();
-        }
-    }
-
-    /// Moves a waiting order to running; `None` if it was canceled while it waited.
-    fn begin(&mut self, waiting: &Waiting, now: Ns, now_us: i64) -> Option<Job> {
-        let Slot { status, body: Body::Active(job), .. } = self.orders.get_mut(&waiting.id)? else { return None };
-        let next = transition(*status, Happening::Claim)?;
-        self.counts.by_status[*status as usize] -= 1;
-        self.counts.by_status[next as usize] += 1;
-        *status = next;
-        job.status = next;
-        job.attempt += 1;
-        job.started_us = Some(now_us);
-        job.queue_ns = now.saturating_sub(waiting.accepted);
-        Some((**job).clone())
-    }
-
-    /// Moves an active order to its end and packs it.
-    fn end(&mut self, mut job: Box<Job>, status: Status, now_us: i64, records: &[StepRecord], bounds: &Bounds) {
-        self.counts.by_status[job.status as usize] -= 1;
-        self.counts.by_status[status as usize] += 1;
-        self.counts.active_bytes -= job.spec.weight() + OVERHEAD_BYTES;
-        self.active -= 1;
-        job.status = status;
-        job.finished_us = Some(now_us);
-        let bytes = packed::pack(&job, records);
-        self.counts.ended_bytes += bytes.len() + OVERHEAD_BYTES;
-        self.counts.kept += 1;
-        self.ended.push_back((now_us, job.id));
-        let slot = Slot { status, model: job.spec.model, body: Body::Ended(bytes) };
-        self.orders.insert(job.id, slot);
-        while self.counts.kept > bounds.ended_orders as u64 || self.counts.ended_bytes > bounds.ended_bytes {
-            if !self.forget_oldest() {
-                break;
-            }
-        }
-    }
-
-    fn forget_oldest(&mut self) -> bool {
-        let Some((_, id)) = self.ended.pop_front() else { return false };
-        self.forget(id);
-        true
-    }
-
-    fn forget(&mut self, id: OrderId) {
-        // Deleted by hand before its turn: its entry in `ended` is all that was left.
-        if let Some(Slot { body: Body::Ended(bytes), .. }) = self.orders.remove(&id) {
-            self.counts.ended_bytes -= bytes.len() + OVERHEAD_BYTES;
-            self.counts.kept -= 1;
-        }
-    }
-
-    fn take_active(&mut self, id: OrderId) -> Option<Box<Job>> {
-        match self.orders.get_mut(&id) {
-            Some(Slot { body: body @ Body::Active(_), .. }) => {
-                match std::mem::replace(body, Body::Ended(Box::default())) {
-                    Body::Active(job) => Some(job),
-                    Body::Ended(_) => None,
-                }
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Slot {
-    fn job(&self) -> Job {
-        match &self.body {
-            Body::Active(job) => (**job).clone(),
-            Body::Ended(bytes) => packed::job(bytes),
-        }
-    }
-
-    fn may_match(&self, query: &Query) -> bool {
-        (query.status.is_empty() || query.status.contains(&self.status))
-            && query.model.is_none_or(|model| model == self.model)
-    }
-}
-
-fn has_labels(job: &Job, wanted: &[(String, String)]) -> bool {
-    wanted.iter().all(|(k, v)| job.spec.labels.iter().any(|(key, value)| **key == **k && **value == **v))
 }
 
 impl Store for Memory {

@@ -1,0 +1,72 @@
+//! From one kitchen's books to another's: what a child has written goes upstairs in parts, while it works.
+//!
+//! It deliberately keeps no map of its own: who relays knows from which kitchen.
+
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Recorder};
+use crate::domain::summary::Harvest;
+
+/// What was written in a kitchen since it last reported.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    /// Events in order of that kitchen's own numbers.
+    pub events: Vec<Event>,
+    /// Records and sums.
+    pub harvest: Harvest,
+}
+
+impl Delta {
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.harvest.totals.steps == [0; 3]
+    }
+}
+
+impl Recorder {
+    /// Takes out what has been written since the last call, for the kitchen upstairs.
+    #[must_use]
+    pub fn drain(&self) -> Delta {
+        let mut delta = Delta::default();
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            delta.events.append(&mut shard.events);
+            delta.harvest.merge(shard.take_harvest());
+        }
+        delta.events.sort_unstable_by_key(|e| e.seq);
+        delta
+    }
+
+    /// Takes in what a kitchen downstairs wrote. Its events get numbers of this run; `seqs` maps one to the other and
+    /// belongs to that kitchen.
+    pub fn absorb(&self, lane: usize, delta: Delta, seqs: &mut Vec<u32>) {
+        let Delta { events, mut harvest } = delta;
+        let steps: u32 = harvest.totals.steps[..2].iter().sum();
+        let dishes = harvest.dishes.len() as u32 + harvest.dishes_failed;
+        let mut shard = self.shard(lane);
+        for event in events {
+            let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
+            let theirs = event.seq as usize;
+            if seqs.len() <= theirs {
+                seqs.resize(theirs + 1, 0);
+            }
+            seqs[theirs] = seq;
+            shard.events.push(Event { seq, ..event });
+        }
+        for record in &mut harvest.records {
+            record.seq_started = seqs.get(record.seq_started as usize).copied().unwrap_or(0);
+            record.seq_finished = seqs.get(record.seq_finished as usize).copied().unwrap_or(0);
+        }
+        let mut mine = shard.take_harvest();
+        mine.merge(harvest);
+        shard.put_harvest(mine);
+        drop(shard);
+        self.steps_done.fetch_add(u64::from(steps), Ordering::Relaxed);
+        self.dishes_done.fetch_add(dishes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,134 @@
+//! The contract every store keeps, clause by clause, through the trait alone. A further backend is one more test at the
+//! end, with its own way to make an empty store.
+//!
+//! It deliberately knows no kitchen: who may call what when is the caller's business, what holds afterwards is checked here. The
+//! clauses are in `store_contract_life.rs` and `store_contract_kept.rs`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pasta_fasta::domain::id::{Ids, OrderId};
+use pasta_fasta::domain::job::{Job, Status};
+use pasta_fasta::domain::menu;
+use pasta_fasta::domain::recipe::StepOrder;
+use pasta_fasta::domain::record::Totals;
+use pasta_fasta::domain::spec::{Choice, Isolation, ModelId, OPTIONS, Setup, Spec};
+use pasta_fasta::domain::summary::{Agreed, Summary};
+use pasta_fasta::store::{Bounds, Fence, Finish, Lookup, Memory, NewJob, Room, Store};
+
+use crate::{store_contract_kept as kept, store_contract_life as life};
+
+/// Makes an empty store with these bounds.
+pub(crate) type Make<'a> = &'a dyn Fn(Bounds) -> Arc<dyn Store>;
+
+/// A moment, microseconds since 1970. Stores read no clock: every time is handed in.
+pub(crate) const NOW_US: i64 = 1_800_000_000_000_000;
+pub(crate) const PLENTY: Room = Room { threads: 100, children: 100 };
+pub(crate) const NONE: Room = Room { threads: 0, children: 0 };
+
+const CLAUSES: &[(&str, fn(Make))] = &[
+    ("orders are claimed oldest first, once, and run under a new attempt", life::claimed_oldest_first),
+    ("a batch is queued whole or not at all", life::all_or_none),
+    ("staff is never promised twice, and a waiting line is kept", life::staff_is_counted),
+    ("a canceled order in the line holds nobody back", life::canceled_head),
+    ("who is alone is claimed alone", life::alone),
+    ("only the run that holds the fence writes the end, once", life::fenced),
+    ("an end is written as it is handed in", life::end_is_kept),
+    ("a cancel meets every state", life::cancel_meets_every_state),
+    ("no two claimants get the same order", life::claimed_by_one),
+    ("a list is youngest first, page by page", kept::listed),
+    ("filters of a list hold all at once", kept::filtered),
+    ("only ended orders are deleted", kept::deleted),
+    ("what was kept long enough is swept, active orders never", kept::swept),
+    ("too many ended orders: the one that ended first goes", kept::bounded_by_count),
+    ("too many bytes: the one that ended first goes", kept::bounded_by_bytes),
+    ("accepted is the sum of all states after every step", kept::counts_conserve),
+];
+
+/// Holds a store to every clause and reports all that are broken.
+fn exercise(make: impl Fn(Bounds) -> Arc<dyn Store>) {
+    let is_broken = |(_, clause): &&(&str, fn(Make))| catch_unwind(AssertUnwindSafe(|| clause(&make))).is_err();
+    let broken: Vec<_> = CLAUSES.iter().filter(is_broken).map(|(name, _)| *name).collect();
+    assert!(broken.is_empty(), "broken: {broken:#?}");
+}
+
+/// An order of one model with a label, waiting to be queued.
+pub(crate) fn new_job(ids: &Ids, needs: Room) -> NewJob {
+    let spec = Spec {
+        model: ModelId(0),
+        setup: Setup([Choice::Word(0); OPTIONS]),
+        recipe: menu::recipe("pasta-fasta").unwrap().recipe.clone(),
+        dishes: 1,
+        first_dish: 1,
+        step_order: StepOrder::Recipe,
+        isolation: Isolation::House,
+        speed: 1,
+        seed: 1,
+        max_in_flight: None,
+        timeout: None,
+        labels: Box::default(),
+    };
+    let job = Job {
+        id: ids.next(NOW_US),
+        spec: Arc::new(spec),
+        status: Status::Queued,
+        attempt: 0,
+        created_us: NOW_US,
+        started_us: None,
+        finished_us: None,
+        queue_ns: 0,
+        cancel_requested: false,
+        concurrent_orders: 0,
+        error: None,
+        summary: None,
+    };
+    NewJob { job, accepted: 1_000, needs, alone: false }
+}
+
+/// Queues one order that needs this.
+pub(crate) fn queue(store: &dyn Store, ids: &Ids, needs: Room) -> OrderId {
+    let new = new_job(ids, needs);
+    let id = new.job.id;
+    store.submit(vec![new]).expect("there is room");
+    id
+}
+
+/// Claims whatever fits.
+pub(crate) fn claim(store: &dyn Store, free: Room) -> Vec<OrderId> {
+    store.claim(free, false, 2_000, NOW_US + 1).into_iter().map(|(job, _)| job.id).collect()
+}
+
+/// The end of an order's first run.
+pub(crate) fn end_of(id: OrderId, status: Status, finished_us: i64) -> Finish {
+    let summary = Summary {
+        makespan: 5,
+        mean_dish: Some(4),
+        p95_dish: None,
+        dishes_succeeded: 1,
+        dishes_failed: 2,
+        totals: Totals { cpu: 3, ..Totals::default() },
+        values: vec![Agreed::On(1 << 100)],
+        bill: None,
+        sampled: false,
+        events: 7,
+    };
+    let fence = Fence { id, attempt: 1 };
+    Finish { fence, status, error: None, finished_us, concurrent_orders: 9, summary, records: Vec::new() }
+}
+
+/// The order as the store has it.
+pub(crate) fn job(store: &dyn Store, id: OrderId) -> Job {
+    match store.get(id) {
+        Lookup::Found(job) => *job,
+        Lookup::Absent => panic!("{id} is not here"),
+    }
+}
+
+pub(crate) fn status(store: &dyn Store, id: OrderId) -> Status {
+    job(store, id).status
+}
+
+#[test]
+fn memory_keeps_the_contract_of_a_store() {
+    exercise(|bounds| Arc::new(Memory::new(bounds)));
+}
