@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -56,6 +56,7 @@ pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparis
         staff,
         allow_faults: serve.allow_faults,
         budget: Demand { threads: serve.max_threads, children: serve.max_children },
+        bounds,
     };
     let runtime = tokio::runtime::Handle::current();
     let kitchen = Kitchen::new(config, Arc::new(Memory::new(bounds)), runtime.clone(), random());
@@ -85,13 +86,14 @@ impl App {
         &self.state.kitchen
     }
 
-    /// Serves until `ending` resolves, then drains. Answers how many accepted orders were not brought to their end.
-    pub async fn run(self, ending: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> u64 {
+    /// Serves until the first signal, then drains until the second, or the end of the grace period. Answers how many
+    /// accepted orders were not brought to their end.
+    pub async fn run(self, mut signals: Signals) -> u64 {
         let kitchen = self.state.kitchen.clone();
         let door = Around::new(router::build(self.state.clone()), kitchen.metrics.clone());
         let sweeper = tokio::spawn(sweep(kitchen.clone()));
         let serving = tokio::spawn(server::serve(self.listener, door, self.state.closing.clone(), LAST_ANSWERS));
-        ending.await;
+        signals.next().await;
         kitchen.drain();
         tracing::info!(running = kitchen.running(), "closing");
         let done = async {
@@ -101,7 +103,7 @@ impl App {
         };
         tokio::select! {
             _ = tokio::time::timeout(self.grace, done) => {}
-            () = hurry => {}
+            () = signals.next() => {}
         }
         let counts = kitchen.store.counts();
         let lost = counts.by_status[Status::Queued as usize] + counts.by_status[Status::Running as usize];
@@ -127,13 +129,23 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Resolves at the first SIGTERM or SIGINT from now on.
-pub async fn asked_to_end() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// SIGTERM and SIGINT, heard from the moment this exists: a signal before that would end the process by itself.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Resolves at the next of them.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

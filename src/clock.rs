@@ -3,7 +3,7 @@
 //! Durations come from `CLOCK_MONOTONIC`, which is one axis for all processes of a machine, so a child's stamps can be
 //! compared with ours. Wall time is for records only. It deliberately has no fake: what is measured here is real.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -63,10 +63,10 @@ impl CoreWait {
     }
 
     /// Nanoseconds this thread has waited for a core since it started.
-    pub fn read(&mut self) -> Ns {
+    pub fn read(&self) -> Ns {
         let mut text = [0_u8; 64];
-        let Some(file) = self.0.as_mut() else { return 0 };
-        let Ok(n) = file.seek(SeekFrom::Start(0)).and_then(|_| file.read(&mut text)) else { return 0 };
+        let Some(file) = &self.0 else { return 0 };
+        let Ok(n) = file.read_at(&mut text, 0) else { return 0 };
         std::str::from_utf8(&text[..n])
             .ok()
             .and_then(|line| line.split_ascii_whitespace().nth(1))

@@ -50,8 +50,8 @@ def lines(bench) -> list[str]:
         f"kernel {platform.release()}; load before {' '.join(f'{load:.2f}' for load in os.getloadavg())}; "
         f"nice {os.nice(0)} for everything.",
         f"- Service: binary of {built:%Y-%m-%d %H:%M:%S} UTC, {len(binary) / 1e6:.1f} MB, "
-        f"sha256 {hashlib.sha256(binary).hexdigest()[:12]}; a copy of it runs throughout. The working tree is at {commit}, "
-        "which need not be what it was built from.",
+        f"sha256 {hashlib.sha256(binary).hexdigest()[:12]}; a copy of it runs throughout. "
+        f"The working tree is at {commit}, which need not be what it was built from.",
         f"- Tools: {_says('wrk', '--version')}; Python {platform.python_version()}; {_says('rustc', '--version')}.",
         f"- Run: {mode}, {bench.pairs} alternating pairs, medians; a fresh server for each HTTP and memory figure.",
     ]

@@ -52,11 +52,8 @@ async fn run_on(compare: &Compare) -> ExitCode {
         bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
         ExitCode::from(EXIT_USAGE)
     };
-    let submitted = match plan(ask) {
-        Ok(plan) => comparisons.submit(plan),
-        Err(bad) => return refused(bad),
-    };
-    let id = match submitted {
+    let (plan, bad) = plan(ask);
+    let id = match comparisons.submit(plan, bad) {
         Ok(Ok(state)) => state.id,
         Ok(Err(full)) => return refused(vec![Violation::new("", full.to_string())]),
         Err(bad) => return refused(bad),

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
-use crate::app::{self, App};
+use crate::app::{App, Signals};
 use crate::config::Serve;
 use crate::model::staff::StaffConfig;
 
@@ -43,6 +43,13 @@ async fn run_on(serve: &Serve) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            err(&format!("error: cannot listen for signals: {error}"));
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
     if let Ok(address) = app.address() {
         out(&format!(
             "pasta-fasta is open.\n  page  http://{address}/\n  docs  http://{address}/docs\n  API   \
@@ -50,8 +57,7 @@ async fn run_on(serve: &Serve) -> ExitCode {
              forgets them.\n"
         ));
     }
-    // The second signal means now: `run` looks at it only after the first.
-    match app.run(app::asked_to_end(), app::asked_to_end()).await {
+    match app.run(signals).await {
         0 => ExitCode::SUCCESS,
         lost => {
             tracing::warn!(lost, "orders were not brought to their end");

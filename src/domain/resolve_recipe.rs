@@ -154,7 +154,9 @@ fn fault(what: Option<&str>, at: &str, bad: &mut Vec<Violation>) -> Work {
 
 /// Names are data everywhere: 1..=max characters, no controls, no bidirectional overrides.
 pub(super) fn name(text: &str, max: usize, pointer: &str, bad: &mut Vec<Violation>) {
-    let unprintable = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unprintable = |c: char| {
+        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+    };
     let count = text.chars().count();
     if count == 0 || count > max || text.chars().any(unprintable) {
         bad.push(Violation::new(pointer, format!("must be 1 to {max} characters without control characters")));

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::AppState;
 use super::orders::json;
 use super::problem::{self, Problem};
 use crate::domain::ask::{InlineRecipe, OrderAsk, Value};
@@ -119,13 +120,19 @@ pub async fn presets() -> Response<Body> {
     json(StatusCode::OK, &Listed { data: menu::presets().iter().map(view).collect() })
 }
 
+/// A limit; its unit is in its name.
+#[derive(Serialize, ToSchema)]
+#[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+pub struct Limit(u64);
+
 /// List the limits
 ///
 /// Above a limit an order is refused by name, never clamped.
 #[utoipa::path(get, path = "/limits", operation_id = "getLimits", tag = "catalog",
-    responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, u64>)))]
-pub async fn limits() -> Response<Body> {
-    let rows: [(&'static str, u64); 22] = [
+    responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
+pub async fn limits(State(app): State<AppState>) -> Response<Body> {
+    let (budget, bounds) = (app.kitchen.config.budget, app.kitchen.config.bounds);
+    let rows: [(&'static str, u64); 24] = [
         ("body_bytes", limits::BODY_BYTES as u64),
         ("steps_per_dish", limits::STEPS_PER_DISH as u64),
         ("steps_per_order", limits::STEPS_PER_ORDER),
@@ -136,18 +143,20 @@ pub async fn limits() -> Response<Body> {
         ("label_chars", limits::LABEL_CHARS as u64),
         ("name_chars", limits::NAME_CHARS as u64),
         ("timeout_ms", limits::TIMEOUT_MS),
-        ("threads", u64::from(limits::THREADS)),
-        ("children", u64::from(limits::CHILDREN)),
+        ("threads", u64::from(budget.threads)),
+        ("children", u64::from(budget.children)),
         ("assistants", u64::from(limits::ASSISTANTS)),
         ("recorded_steps", limits::RECORDS),
         ("hold_s", limits::HOLD_S),
         ("page", limits::PAGE as u64),
-        ("active_orders", limits::ACTIVE_ORDERS as u64),
-        ("active_bytes", limits::ACTIVE_BYTES as u64),
-        ("ended_orders", limits::ENDED_ORDERS as u64),
-        ("ended_bytes", limits::ENDED_BYTES as u64),
+        ("active_orders", bounds.active_orders as u64),
+        ("active_bytes", bounds.active_bytes as u64),
+        ("ended_orders", bounds.ended_orders as u64),
+        ("ended_bytes", bounds.ended_bytes as u64),
+        ("retention_s", bounds.retention_us as u64 / 1_000_000),
+        ("connections", super::server::CONNECTIONS as u64),
         ("line_up", limits::LINE_UP as u64),
         ("repeats", limits::REPEATS),
     ];
-    json(StatusCode::OK, &BTreeMap::from(rows))
+    json(StatusCode::OK, &rows.into_iter().map(|(name, value)| (name, Limit(value))).collect::<BTreeMap<_, _>>())
 }

@@ -113,8 +113,9 @@ impl ToSchema for LineUpAsk {
     }
 }
 
-/// From a comparison as asked to one as resolved, but for its orders.
-pub fn plan(ask: ComparisonAsk) -> Result<Plan, Vec<Violation>> {
+/// From a comparison as asked to one as resolved, but for its orders; with what is wrong so far.
+#[must_use]
+pub fn plan(ask: ComparisonAsk) -> (Plan, Vec<Violation>) {
     let mut bad = Vec::new();
     let fixed = [
         (ask.work.model.is_some(), "model"),
@@ -153,16 +154,14 @@ pub fn plan(ask: ComparisonAsk) -> Result<Plan, Vec<Violation>> {
     if objective.is_none() {
         bad.push(Violation::new("/objective", format!("must be one of {}", Objective::NAMES.join(", "))));
     }
-    match (objective, bad.is_empty()) {
-        (Some(objective), true) => Ok(Plan {
-            work: ask.work,
-            line_up,
-            repeats: repeats as usize,
-            objective,
-            budget: Duration::from_millis(budget_ms),
-        }),
-        _ => Err(bad),
-    }
+    let plan = Plan {
+        work: ask.work,
+        line_up,
+        repeats: repeats.min(limits::REPEATS) as usize,
+        objective: objective.unwrap_or(Objective::Makespan),
+        budget: Duration::from_millis(budget_ms.min(limits::BUDGET_MS)),
+    };
+    (plan, bad)
 }
 
 /// Compare models
@@ -192,7 +191,10 @@ pub async fn place(
     params.done()?;
     let ask: ComparisonAsk = request::json(&headers, &request::bytes(&headers, body).await?)?;
     let invalid = |bad| Problem::with(&problem::INVALID, bad);
-    let accepted = app.comparisons.submit(plan(ask).map_err(invalid)?).map_err(invalid)?;
+    let accepted = {
+        let (plan, bad) = plan(ask);
+        app.comparisons.submit(plan, bad).map_err(invalid)?
+    };
     let state = accepted.map_err(|full| Problem::new(&problem::FULL, full.to_string()))?;
     if hold.seconds > 0 {
         app.comparisons.wait(state.id, Duration::from_secs(hold.seconds)).await;

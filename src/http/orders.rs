@@ -47,7 +47,7 @@ type Answer = Result<Response<Body>, Problem>;
     request_body(content = OrderAsk, description = "The order; no body if the query says it."),
     responses(
         (status = 202, description = "Accepted; not ended yet", body = OrderView,
-            headers(("Location" = String, description = "The order"), ("Retry-After" = u64, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"))),
+            headers(("Location" = String, description = "The order"), ("Retry-After" = String, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"))),
         (status = 200, description = "Accepted and ended within `wait`", body = OrderView,
             headers(("X-Order-Status" = String, description = "Its status"))),
         (status = 400, description = "Not JSON, or a field twice", body = Problem, content_type = "application/problem+json"),

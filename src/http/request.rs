@@ -116,8 +116,11 @@ pub fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, 
         return refuse("compressed bodies are not read".to_owned());
     }
     let first = body.iter().find(|b| !b.is_ascii_whitespace());
-    if first.is_some_and(|b| *b != b'{') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
-        return Err(Problem::with(&problem::INVALID, vec![Violation::new("", "the body must be an object")]));
+    if first.is_some_and(|b| *b != b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(_) => Problem::with(&problem::INVALID, vec![Violation::new("", "the body must be an object")]),
+            Err(error) => refusal("", &error),
+        });
     }
     // The plain reader is twice as fast; the one that knows the path reads again only what was refused.
     serde_json::from_slice(body).or_else(|_| {

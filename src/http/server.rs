@@ -16,7 +16,7 @@ use super::around::Around;
 /// Time a client has to send a request's head (hyper's own default of 30 s is inert without a timer).
 const HEADER: Duration = Duration::from_secs(10);
 /// Connections at once.
-const CONNECTIONS: usize = 4_096;
+pub const CONNECTIONS: usize = 4_096;
 /// Bytes hyper may buffer for a connection's head; its own limit is about 400 KiB.
 const BUFFER_BYTES: usize = 32 * 1024;
 /// Pause after a failed accept (out of descriptors), so that the loop does not spin.

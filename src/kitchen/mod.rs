@@ -29,7 +29,7 @@ use crate::model::cancel::Reason;
 use crate::model::run::Run;
 use crate::model::staff::{Staff, StaffConfig};
 use crate::model::{self, Demand};
-use crate::store::{CancelAnswer, DeleteAnswer, Lookup, NewJob, Room, Store};
+use crate::store::{Bounds, CancelAnswer, DeleteAnswer, Lookup, NewJob, Room, Store};
 
 /// What a kitchen is made of.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct KitchenConfig {
     pub allow_faults: bool,
     /// Staff that orders may have of their own at once.
     pub budget: Demand,
+    /// How much its store keeps.
+    pub bounds: Bounds,
 }
 
 /// Why an order was not accepted although nothing is wrong with it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::comparison::{Comparison, LineUp, Plan, judge};
-use super::entry::{self, Entry, Figures};
+use super::entry::{self, Entry, Figures, Sizes};
 use super::line_up::{self, Candidate, Family};
 use super::{plan, probe};
 use crate::clock;
@@ -70,22 +70,34 @@ impl Comparisons {
 
     pub(super) fn entry(&self, work: &OrderAsk, candidate: &Candidate) -> Result<Entry, Vec<Violation>> {
         let spec = self.resolve(work, candidate)?;
-        Ok(Entry { name: line_up::name(&spec), spec, expected_ms: 0.0, runs: Vec::new(), failed: None })
+        Ok(Entry {
+            name: line_up::name(&spec),
+            spec,
+            expected_ms: 0.0,
+            runs: Vec::new(),
+            halves: Vec::new(),
+            failed: None,
+        })
     }
 
     /// Checks a comparison and accepts it. Violations carry pointers into its body.
-    pub fn submit(self: &Arc<Self>, plan: Plan) -> Result<Result<Comparison, Full>, Vec<Violation>> {
+    /// `bad` is what was wrong with it before its orders were looked at.
+    pub fn submit(
+        self: &Arc<Self>,
+        plan: Plan,
+        mut bad: Vec<Violation>,
+    ) -> Result<Result<Comparison, Full>, Vec<Violation>> {
         let cores = self.kitchen.config.staff.cores as u64;
         let candidates = match &plan.line_up {
             LineUp::Of(candidates) => candidates.clone(),
             LineUp::Default => line_up::default(cores),
             LineUp::Sweep => vec![Family::Asyncio.member(0)],
         };
-        let (mut entries, mut bad) = (Vec::new(), Vec::new());
+        let mut entries = Vec::new();
         for (i, candidate) in candidates.iter().enumerate() {
             match self.entry(&plan.work, candidate) {
                 Ok(entry) => entries.push(entry),
-                Err(found) => bad.extend(relocate(found, i)),
+                Err(found) => bad.extend(line_up::relocate(found, i)),
             }
         }
         if !bad.is_empty() {
@@ -200,6 +212,10 @@ impl Comparisons {
             }
         }
         drop(alone);
+        if measured < state.dishes.0 {
+            let sizes = Sizes { full: measured, half: measured / 2, whole: state.dishes.0 };
+            state.entries.iter_mut().for_each(|entry| entry.extend(sizes, self.kitchen.config.staff.cores));
+        }
         let verdict = judge(&mut state.entries, state.plan.objective, (state.dishes.0, measured));
         self.update(id, |s| {
             s.entries = state.entries;
@@ -230,16 +246,12 @@ impl Comparisons {
         alone: &Alone<'_>,
         dishes: u32,
     ) -> Result<(), String> {
-        let (whole, half) = (entry.spec.dishes, dishes / 2);
-        let full = self.run_once(id, entry, alone, dishes).await?;
-        let figures = match full {
-            Some(full) if dishes < whole => {
-                let part = self.run_once(id, entry, alone, half).await?;
-                part.map(|part| entry::extend(&full, &part, (dishes, half, whole)))
-            }
-            other => other,
-        };
+        let figures = self.run_once(id, entry, alone, dishes).await?;
         entry.runs.extend(figures);
+        if dishes < entry.spec.dishes {
+            let figures = self.run_once(id, entry, alone, dishes / 2).await?;
+            entry.halves.extend(figures);
+        }
         self.update(id, |s| s.progress.0 += 1);
         Ok(())
     }
@@ -256,7 +268,8 @@ impl Comparisons {
             return Ok(None);
         }
         let mut spec = Spec { dishes, ..entry.spec.clone() };
-        spec.labels = Box::new([("comparison".into(), id.text("cmp_").into())]);
+        let own = entry.spec.labels.iter().cloned();
+        spec.labels = own.chain([("comparison".into(), id.text("cmp_").into())]).collect();
         let order = alone.submit(spec).map_err(|refusal| refusal.to_string())?.id;
         let watched = self.kitchen.watch(order);
         loop {
@@ -279,13 +292,3 @@ impl Comparisons {
 
 /// Seconds a run costs beyond its work: an isolated kitchen, its own kitchens, the way there and back.
 const START_COST_S: f64 = 0.02;
-
-/// Pointers of an entry's violations: what concerns its model or setup is its own, the rest is the work's.
-fn relocate(bad: Vec<Violation>, i: usize) -> Vec<Violation> {
-    let own = |p: &str| p.starts_with("/model") || p.starts_with("/setup");
-    let move_to = |v: Violation| {
-        let base = if own(&v.pointer) { format!("/line_up/{i}") } else { "/work".to_owned() };
-        Violation::new(format!("{base}{}", v.pointer), v.detail)
-    };
-    bad.into_iter().map(move_to).collect()
-}

@@ -21,6 +21,8 @@ pub struct Figures {
     pub p95_dish_ms: f64,
     /// Milliseconds of all its processes.
     pub cpu_ms: f64,
+    /// Milliseconds of its steps alone.
+    pub steps_cpu_ms: f64,
     /// Sum of `VmHWM` over its processes.
     pub peak_memory_bytes: f64,
 }
@@ -36,6 +38,8 @@ pub struct Entry {
     pub expected_ms: f64,
     /// Its runs so far.
     pub runs: Vec<Figures>,
+    /// If its dishes are a sample: runs of half as many.
+    pub halves: Vec<Figures>,
     /// Why it could not be measured.
     pub failed: Option<String>,
 }
@@ -74,6 +78,7 @@ pub fn figures(job: &Job, records: &[StepRecord]) -> Option<Figures> {
         mean_dish_ms: ms(summary.mean_dish?),
         p95_dish_ms: p95 / 1e6,
         cpu_ms: ms(bill.cpu),
+        steps_cpu_ms: ms(summary.totals.cpu),
         peak_memory_bytes: bill.peak_rss_bytes as f64,
     })
 }
@@ -87,19 +92,39 @@ fn quantile(sorted: &[u64], q: f64) -> f64 {
     value(below) + (at - at.floor()) * (value(below + 1) - value(below))
 }
 
-/// The figures of `whole` dishes, from runs of `n` and of `half` of them. Times and CPU are linear in the number of
-/// dishes once every worker is busy; memory is taken as it was.
-#[must_use]
-pub fn extend(full: &Figures, part: &Figures, (n, half, whole): (u32, u32, u32)) -> Figures {
-    let line = |of: fn(&Figures) -> f64| {
-        let slope = (of(full) - of(part)) / f64::from(n - half);
-        of(full) + f64::from(whole - n) * slope.max(0.0)
-    };
-    Figures {
-        makespan_ms: line(|f| f.makespan_ms),
-        mean_dish_ms: line(|f| f.mean_dish_ms),
-        p95_dish_ms: line(|f| f.p95_dish_ms),
-        cpu_ms: line(|f| f.cpu_ms),
-        peak_memory_bytes: full.peak_memory_bytes,
+type Figure = fn(&Figures) -> f64;
+
+/// A sample: dishes of a full run, of a half run, and of the whole order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of a full run.
+    pub full: u32,
+    /// Of the run beside it.
+    pub half: u32,
+    /// Of the order.
+    pub whole: u32,
+}
+
+impl Entry {
+    /// Extends its runs to the whole order, along lines through each full run and the median of the half ones.
+    ///
+    /// Times are linear in the number of dishes once every worker is busy. A dish costs at least its CPU time spread over
+    /// all `cores`, whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
+    pub fn extend(&mut self, sizes: Sizes, cores: usize) {
+        let beyond = f64::from(sizes.whole - sizes.full);
+        let halves = std::mem::take(&mut self.halves);
+        let half = |of: Figure| Spread::of(&halves.iter().map(of).collect::<Vec<_>>()).map(|s| s.median);
+        let figures: [(Figure, f64); 3] =
+            [(|f| f.makespan_ms, 1.0), (|f| f.mean_dish_ms, 0.5), (|f| f.p95_dish_ms, 0.95)];
+        for run in &mut self.runs {
+            let cpu_per_dish = run.steps_cpu_ms / f64::from(sizes.full);
+            let line = |(of, share): (Figure, f64)| {
+                let slope = half(of).map_or(0.0, |half| (of(run) - half) / f64::from(sizes.full - sizes.half));
+                of(run) + beyond * slope.max(share * cpu_per_dish / cores as f64)
+            };
+            let [makespan_ms, mean_dish_ms, p95_dish_ms] = figures.map(line);
+            let cpu_ms = run.cpu_ms + beyond * cpu_per_dish;
+            *run = Figures { makespan_ms, mean_dish_ms, p95_dish_ms, cpu_ms, ..*run };
+        }
     }
 }

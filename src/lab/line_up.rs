@@ -4,6 +4,7 @@
 
 use crate::domain::ask::{SetupAsk, Value};
 use crate::domain::options;
+use crate::domain::resolve::Violation;
 use crate::domain::spec::{Choice, Spec};
 use crate::model;
 
@@ -113,4 +114,15 @@ pub fn name(spec: &Spec) -> String {
         name.push_str(&part);
     }
     name.replace(", inside asyncio", ", asyncio inside").replace(", inside threads", ", threads inside")
+}
+
+/// Pointers of an entry's violations: what concerns its model or setup is its own, the rest is the work's.
+#[must_use]
+pub fn relocate(bad: Vec<Violation>, i: usize) -> Vec<Violation> {
+    let own = |p: &str| p.starts_with("/model") || p.starts_with("/setup");
+    let move_to = |v: Violation| {
+        let base = if own(&v.pointer) { format!("/line_up/{i}") } else { "/work".to_owned() };
+        Violation::new(format!("{base}{}", v.pointer), v.detail)
+    };
+    bad.into_iter().map(move_to).collect()
 }

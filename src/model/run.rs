@@ -107,8 +107,11 @@ impl Run {
 
     /// Does one step on the calling thread, from announcement to record. `ready` is an offset.
     pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Stepped {
-        let seq_started = self.recorder.started(lane, at, self.elapsed());
-        let performed = work::perform(self.spec.work(at), &self.cancel);
+        work::warm_up();
+        // One reading for the announcement and the record: an event tells the same time live and later.
+        let started = clock::now();
+        let seq_started = self.recorder.started(lane, at, self.offset(started));
+        let performed = Performed { started, ..work::perform(self.spec.work(at), &self.cancel) };
         self.record(lane, at, ready, seq_started, performed)
     }
 

@@ -3,7 +3,7 @@
 //! It deliberately does not know who calls it: it performs one unit of [`Work`] on the calling thread, measures it, and
 //! stops early when asked.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -43,7 +43,7 @@ pub struct Performed {
 }
 
 thread_local! {
-    static CORE_WAIT: RefCell<CoreWait> = RefCell::new(CoreWait::of_this_thread());
+    static CORE_WAIT: CoreWait = CoreWait::of_this_thread();
     static ME: Cell<Worker> = const { Cell::new(Worker { pid: 0, tid: 0 }) };
 }
 
@@ -57,6 +57,15 @@ pub fn me() -> Worker {
         }
         me.get()
     })
+}
+
+/// Opens what the calling thread measures itself with. A thread's first look takes long enough to lose the core over it,
+/// so it is not to be within a step.
+pub fn warm_up() {
+    if ME.get().pid == 0 {
+        let _ = me();
+        CORE_WAIT.with(CoreWait::read);
+    }
 }
 
 /// Performs one unit of work on the calling thread.
@@ -82,27 +91,52 @@ pub fn waited(started: Ns, finished: Ns, outcome: Outcome) -> Performed {
 
 /// Runs `work` between the clocks; a panic in it is caught and becomes a failed step.
 fn measured(work: impl FnOnce() -> (Outcome, Option<u128>)) -> Performed {
-    let core_wait = || CORE_WAIT.with_borrow_mut(CoreWait::read);
-    // A thread's first look opens its counter, which takes long enough to lose the core over it: not within the step.
-    core_wait();
-    let worker = me();
-    let started = clock::now();
-    let (core_before, cpu_before) = (core_wait(), clock::thread_cpu());
+    warm_up();
+    let before = Stamp::take();
     let result = catch_unwind(AssertUnwindSafe(work));
-    let (cpu_after, core_after) = (clock::thread_cpu(), core_wait());
+    let after = Stamp::take();
     let (outcome, value, error) = match result {
         Ok((outcome, value)) => (outcome, value, None),
         Err(panic) => (Outcome::Failed, None, Some((ErrorKind::Panic, panic_text(&*panic)))),
     };
     Performed {
-        started,
-        finished: clock::now(),
-        cpu: cpu_after - cpu_before,
-        core_wait: core_after - core_before,
-        worker,
+        started: before.now,
+        finished: after.now,
+        cpu: after.cpu - before.cpu,
+        core_wait: after.core_wait - before.core_wait,
+        worker: me(),
         outcome,
         value,
         error,
+    }
+}
+
+/// The three clocks of a thread at one moment.
+struct Stamp {
+    now: Ns,
+    cpu: Ns,
+    core_wait: Ns,
+}
+
+impl Stamp {
+    /// Reads all three. Between two system calls the kernel may take the core away; a reading that was torn so would lose
+    /// the gap from the books, so it is read again, a few times at most.
+    fn take() -> Self {
+        const TRIES: usize = 4;
+        const WHOLE: Ns = 20_000;
+        let mut stamp = Self::read();
+        for _ in 0..TRIES {
+            if clock::now() - stamp.now < WHOLE {
+                break;
+            }
+            stamp = Self::read();
+        }
+        stamp
+    }
+
+    fn read() -> Self {
+        let now = clock::now();
+        Self { now, core_wait: CORE_WAIT.with(CoreWait::read), cpu: clock::thread_cpu() }
     }
 }
 
@@ -165,21 +199,23 @@ fn fail(fault: Fault, cancel: &Cancel) -> (Outcome, Option<u128>) {
     }
 }
 
-/// Allocates and touches memory until the kernel refuses; the process limits itself to 64 MiB more first, so that the
-/// machine is not drawn in.
+/// Memory a starving step takes and touches before it asks for more than there is.
+const OOM_HOARD_BYTES: usize = 64 << 20;
+
+/// Takes memory until it is refused. The limit falls only when the hoard is full, so that no other thread of the process
+/// is refused first: its refusal would abort the process before this one could say why.
 fn exhaust_memory() -> ! {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let limit = clock::address_space_bytes() + (64 << 20);
-    let _ = setrlimit(Resource::As, Rlimit { current: Some(limit), maximum: Some(limit) });
-    let mut hoard: Vec<Vec<u8>> = Vec::new();
-    loop {
-        let mut block = Vec::new();
-        if block.try_reserve_exact(1 << 22).is_err() {
-            std::process::exit(OOM_EXIT_CODE);
-        }
-        block.resize(1 << 22, 1_u8);
-        hoard.push(block);
+    let hoard = std::hint::black_box(vec![1_u8; OOM_HOARD_BYTES]);
+    let limit = Some(clock::address_space_bytes());
+    let _ = setrlimit(Resource::As, Rlimit { current: limit, maximum: limit });
+    let mut more: Vec<u8> = Vec::new();
+    // A terabyte is in nobody's reserve.
+    if more.try_reserve_exact(1 << 40).is_err() {
+        std::process::exit(OOM_EXIT_CODE);
     }
+    drop(hoard);
+    std::process::abort();
 }
 
 #[cfg(test)]

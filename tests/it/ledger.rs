@@ -115,6 +115,13 @@ pub fn busy(steps: &[Step]) -> f64 {
     kind(steps, "cpu").into_iter().map(Step::busy).sum()
 }
 
+/// How late the first wait to end was noticed. No model delays that one, so it is what this machine takes, right now,
+/// to give a core to a thread that wakes up.
+pub fn wake_delay(steps: &[Step]) -> f64 {
+    let waits = kind(steps, "wait").into_iter();
+    waits.min_by(|a, b| a.finished().total_cmp(&b.finished())).map_or(0.0, Step::lag)
+}
+
 /// The order's makespan.
 pub fn makespan(order: &Value) -> f64 {
     number(order, "/timings/makespan_ms")

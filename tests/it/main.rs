@@ -3,8 +3,9 @@
 //! One binary on purpose: each further one would link the whole library again. It deliberately contains no timed
 //! figure; those are in `scripts/bench`.
 
-#![expect(missing_docs, reason = "a test's name is its documentation")]
-#![expect(clippy::panic, reason = "a failed expectation is a panic")]
+#![expect(unreachable_pub, reason = "what tests share is public among them")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is a panic")]
+#![expect(clippy::disallowed_methods, reason = "tests start and signal the service as a stranger would")]
 
 mod comparison_ranking;
 mod comparisons_api;

@@ -133,7 +133,7 @@ fn assert_figures_follow_from_the_steps(order: &Value, steps: &[Step]) {
         assert!((said - law).abs() < 0.1, "{figure} is {said}, by the steps {law}: {order}");
     }
     let said = number(order, "/timings/mean_dish_ms");
-    assert!((said - mean).abs() < 2.0, "mean_dish_ms is {said}, by the steps {mean}: {order}");
+    assert!((said - mean).abs() < 0.1, "mean_dish_ms is {said}, by the steps {mean}: {order}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The contract against the service, both ways: what `openapi.yaml` promises exists, and what exists is in it.
 //!
-//! Whether the document is valid OpenAPI is deliberately left to the validator in `scripts/test`.
+//! Whether the document is valid `OpenAPI` is deliberately left to the validator in `scripts/test`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -149,6 +149,7 @@ async fn names_are_one_to_a_hundred_characters_that_can_be_printed() {
         "a\u{2066}b",
         "a\u{2069}b",
         "\u{202a}",
+        "\u{fffe}",
     ];
     let long = "ü".repeat(101);
     for name in bad.iter().copied().chain([long.as_str()]) {

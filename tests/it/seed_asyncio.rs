@@ -38,7 +38,8 @@ async fn one_chef_does_everything_on_one_thread_and_keeps_at_most_one_core_busy(
 async fn fifty_boils_take_as_long_as_one() {
     let house = harness::open();
     let order = json!({"model": "asyncio", "recipe": only(&json!({"kind": "wait", "ms": 300})), "dishes": 50});
-    assert_about(ledger::makespan(&house.cook(order).await), 300.0, "50 boils");
+    let makespan = ledger::makespan(&house.cook(order).await);
+    assert!((300.0..600.0).contains(&makespan), "50 boils of 300 ms took {makespan} ms");
 }
 
 #[tokio::test]
@@ -48,7 +49,8 @@ async fn cpu_steps_of_one_chef_add_up() {
     let order = house.cook(order).await;
     let steps = ledger::of(&house, &order).await;
     assert!(ledger::makespan(&order) >= 8.0 * 30.0, "{order}");
-    assert_about(ledger::makespan(&order), ledger::busy(&steps), "eight CPU steps");
+    let first = ledger::kind(&steps, "cpu")[0].started();
+    assert_about(ledger::makespan(&order), first + ledger::busy(&steps), "eight CPU steps");
 }
 
 #[tokio::test]
@@ -78,21 +80,23 @@ async fn three_boils_are_due_together_and_their_dishes_are_served_first_come_fir
     let chopped: Vec<_> = ledger::kind(&steps, "cpu").into_iter().map(|step| (step.dish, step.step.as_str())).collect();
     let fifo: Vec<_> = (1..=3).flat_map(|dish| [(dish, "chop"), (dish, "sauce")]).collect();
     assert_eq!(chopped, fifo);
-    assert_about(ledger::makespan(&order), 200.0 + ledger::busy(&steps), "a boil and six CPU steps");
+    let law = 200.0 + ledger::wake_delay(&steps) + ledger::busy(&steps);
+    assert_about(ledger::makespan(&order), law, "a boil and six CPU steps");
 }
 
 #[tokio::test]
 async fn a_blocking_wait_keeps_the_chef_unless_assistants_take_it() {
     let house = harness::open();
-    let recipe = only(&json!({"kind": "blocking_wait", "ms": 100}));
+    let recipe = only(&json!({"kind": "blocking_wait", "ms": 200}));
     let order = json!({"model": "asyncio", "recipe": recipe, "dishes": 4});
     let alone = house.cook(order.clone()).await;
-    assert_about(ledger::makespan(&alone), 400.0, "four blocking waits, one after another");
-    assert_eq!(ledger::most_at_once(&ledger::of(&house, &alone).await), 1);
     let mut order = order;
     order["setup"] = json!({"assistants": 4});
     let helped = house.cook(order).await;
-    assert_about(ledger::makespan(&helped), 100.0, "four blocking waits of four assistants");
+    let (alone_ms, helped_ms) = (ledger::makespan(&alone), ledger::makespan(&helped));
+    assert!(alone_ms >= 800.0, "four blocking waits of one chef took {alone_ms} ms");
+    assert_eq!(ledger::most_at_once(&ledger::of(&house, &alone).await), 1);
+    assert!((200.0..600.0).contains(&helped_ms), "four assistants waited 200 ms each in {helped_ms} ms");
 }
 
 #[tokio::test]
@@ -115,8 +119,8 @@ async fn a_dish_that_fails_leaves_its_siblings_cooking() {
 #[tokio::test]
 async fn a_thousand_boils_take_hardly_longer_than_one() {
     let house = harness::open();
-    let order = house.cook(json!({"model": "asyncio", "recipe": "thousand-pastas", "dishes": 1000, "speed": 30})).await;
-    assert_about(ledger::makespan(&order), 1000.0, "a thousand boils of a second");
+    let order = house.cook(json!({"model": "asyncio", "recipe": "thousand-pastas", "dishes": 1000, "speed": 15})).await;
+    assert_about(ledger::makespan(&order), 2000.0, "a thousand boils of two seconds");
     assert_eq!(ledger::tids(&ledger::of(&house, &order).await).len(), 1);
 }
 

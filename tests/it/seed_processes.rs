@@ -45,8 +45,9 @@ async fn a_kitchen_per_core_chops_in_parallel_on_as_many_cores_as_there_are() {
         .map(|pid| chops.iter().filter(|chop| chop.worker().pid == pid).map(|chop| chop.busy()).sum::<f64>());
     assert_about(ledger::makespan(&order), busiest.fold(0.0, f64::max), "the busiest kitchen");
     let speedup = harness::number(&order, "/timings/cpu_ms") / ledger::makespan(&order);
-    // Six tenths: neighbours may come between the probe and the run.
-    assert!(speedup >= 0.6 * effective, "{speedup} cores busy of {effective} effective ones");
+    // Neighbours come and go between a probe and the run: the worse of the probes before and after, and half of it.
+    let effective = effective.min(harness::effective_cores());
+    assert!(speedup >= 0.5 * effective, "{speedup} cores busy of {effective} effective ones");
 }
 
 #[tokio::test]

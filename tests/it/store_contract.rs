@@ -26,7 +26,10 @@ pub(crate) const NOW_US: i64 = 1_800_000_000_000_000;
 pub(crate) const PLENTY: Room = Room { threads: 100, children: 100 };
 pub(crate) const NONE: Room = Room { threads: 0, children: 0 };
 
-const CLAUSES: &[(&str, fn(Make))] = &[
+/// What a store promises, and how that is tried.
+type Clause = (&'static str, fn(Make));
+
+const CLAUSES: &[Clause] = &[
     ("orders are claimed oldest first, once, and run under a new attempt", life::claimed_oldest_first),
     ("a batch is queued whole or not at all", life::all_or_none),
     ("staff is never promised twice, and a waiting line is kept", life::staff_is_counted),
@@ -47,7 +50,7 @@ const CLAUSES: &[(&str, fn(Make))] = &[
 
 /// Holds a store to every clause and reports all that are broken.
 fn exercise(make: impl Fn(Bounds) -> Arc<dyn Store>) {
-    let is_broken = |(_, clause): &&(&str, fn(Make))| catch_unwind(AssertUnwindSafe(|| clause(&make))).is_err();
+    let is_broken = |(_, clause): &&Clause| catch_unwind(AssertUnwindSafe(|| clause(&make))).is_err();
     let broken: Vec<_> = CLAUSES.iter().filter(is_broken).map(|(name, _)| *name).collect();
     assert!(broken.is_empty(), "broken: {broken:#?}");
 }

@@ -19,7 +19,7 @@ const HOSTILE: [&str; 8] = [
     "=HYPERLINK(\"http://x\")",
     "a,b;\"c\"",
     "@SUM(A1)",
-    "\u{ffff}\u{fffe}",
+    "\u{2028}\u{200f}x",
     "日本語 🍝",
 ];
 

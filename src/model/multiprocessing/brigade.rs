@@ -184,7 +184,7 @@ impl Brigade {
         let mut requeue = None;
         if let Some(unit) = kitchen.take() {
             let stopped = unit.run().cancel.is_requested();
-            let error = (!stopped).then(|| cause(kitchen.pid, status));
+            let error = (!stopped).then(|| cause(kitchen.pid, status, unit.starves()));
             match unit {
                 Unit::Share(share) => share.lost(error),
                 Unit::Step { line, taken, since, seq } => {

@@ -15,6 +15,7 @@ use super::shares::Share;
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::job::ErrorKind;
+use crate::domain::recipe::{Fault, Work};
 use crate::model::line_run::{LineRun, Taken};
 use crate::model::run::Run;
 use crate::model::work::{FAULT_EXIT_CODE, OOM_EXIT_CODE};
@@ -33,6 +34,15 @@ impl Unit {
         match self {
             Self::Step { line, .. } => &line.run,
             Self::Share(share) => share.run(),
+        }
+    }
+
+    /// Whether a step of it takes all memory.
+    pub(super) fn starves(&self) -> bool {
+        let starves = |work: Work| work == Work::Fault(Fault::Oom);
+        match self {
+            Self::Step { line, taken, .. } => starves(line.run.spec.work(taken.at)),
+            Self::Share(share) => share.spec.recipe.steps.iter().any(|step| starves(step.work)),
         }
     }
 
@@ -125,10 +135,14 @@ impl Kitchen {
     }
 }
 
-/// Why a kitchen ended that should not have.
-pub(super) fn cause(pid: u32, status: Option<ExitStatus>) -> (ErrorKind, String) {
+/// SIGABRT: what a process does whose allocation is refused, and whose step was not the first to find out.
+const ABORT: i32 = 6;
+
+/// Why a kitchen ended that should not have. `starved` says that its work was to take all memory.
+pub(super) fn cause(pid: u32, status: Option<ExitStatus>, starved: bool) -> (ErrorKind, String) {
     let Some(status) = status else { return (ErrorKind::Exit, format!("kitchen {pid} is gone")) };
     match (status.signal(), status.code()) {
+        (Some(ABORT), _) if starved => (ErrorKind::Oom, format!("kitchen {pid} ran out of memory and aborted")),
         (Some(signal), _) => (ErrorKind::Signal, format!("kitchen {pid} was ended by signal {signal}")),
         (_, Some(OOM_EXIT_CODE)) => (ErrorKind::Oom, format!("kitchen {pid} ran out of memory")),
         (_, Some(code)) if code == FAULT_EXIT_CODE => {

@@ -24,7 +24,9 @@ impl Delta {
     /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.harvest.totals.steps == [0; 3]
+        let written = &self.harvest;
+        let dishes = written.dishes.len() as u32 + written.dishes_failed;
+        self.events.is_empty() && written.totals.steps == [0; 3] && dishes == 0
     }
 }
 
