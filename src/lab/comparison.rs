@@ -92,6 +92,16 @@ pub struct Verdict {
     pub text: String,
 }
 
+/// Too many comparisons are waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} comparisons are waiting or running already", Full::ACTIVE)]
+pub struct Full;
+
+impl Full {
+    /// Comparisons waiting or running at once.
+    pub const ACTIVE: usize = 16;
+}
+
 /// A comparison with its state.
 #[derive(Clone, Debug)]
 pub struct Comparison {

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::comparison::{Comparison, LineUp, Plan, judge};
+use super::comparison::{Comparison, Full, LineUp, Plan, judge};
 use super::entry::{self, Entry, Figures, Sizes};
 use super::line_up::{self, Candidate, Family};
-use super::{plan, probe};
+use super::plan::{self, Machine};
+use super::probe::effective_cores;
 use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::id::OrderId;
@@ -24,10 +25,9 @@ use crate::kitchen::{Alone, Found, Kitchen};
 
 /// Comparisons kept, oldest dropped first.
 const KEPT: usize = 1_000;
-/// Comparisons waiting or running at once.
-const ACTIVE: usize = 16;
 /// Repeats below which a comparison is not cut short: with fewer no difference could be significant.
 const FEWEST_REPEATS: usize = 4;
+
 struct Slot {
     state: Comparison,
     changed: watch::Sender<bool>,
@@ -39,11 +39,6 @@ pub struct Comparisons {
     slots: Mutex<BTreeMap<OrderId, Slot>>,
     runtime: tokio::runtime::Handle,
 }
-
-/// Too many comparisons are waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{ACTIVE} comparisons are waiting or running already")]
-pub struct Full;
 
 impl Comparisons {
     /// None yet; they run on `runtime`.
@@ -124,7 +119,7 @@ impl Comparisons {
             finished_us: None,
         };
         let mut slots = self.slots();
-        if slots.values().filter(|slot| !slot.state.status.is_done()).count() >= ACTIVE {
+        if slots.values().filter(|slot| !slot.state.status.is_done()).count() >= Full::ACTIVE {
             return Ok(Err(Full));
         }
         if slots.len() >= KEPT
@@ -134,8 +129,7 @@ impl Comparisons {
         }
         slots.insert(state.id, Slot { state: state.clone(), changed: watch::Sender::new(false) });
         drop(slots);
-        let me = self.clone();
-        let id = state.id;
+        let (me, id) = (self.clone(), state.id);
         self.runtime.spawn(async move { me.run(id).await });
         Ok(Ok(state))
     }
@@ -170,19 +164,19 @@ impl Comparisons {
     }
 
     async fn run(&self, id: OrderId) {
-        let result = self.measure(id).await;
+        let error = self.measure(id).await.err();
         self.update(id, |state| {
             state.finished_us = Some(clock::wall_us());
-            state.status = if result.is_ok() { Status::Succeeded } else { Status::Failed };
-            state.error = result.err();
+            state.status = if error.is_none() { Status::Succeeded } else { Status::Failed };
+            state.error = error;
         });
     }
 
     async fn measure(&self, id: OrderId) -> Result<(), String> {
         let Some(mut state) = self.get(id) else { return Ok(()) };
         let alone = self.kitchen.alone().await.map_err(|busy| busy.to_string())?;
-        let burners = self.kitchen.config.staff.cores;
-        let probed = tokio::task::spawn_blocking(move || probe::effective_cores(burners)).await;
+        let all = self.kitchen.config.staff.cores;
+        let probed = tokio::task::spawn_blocking(move || effective_cores(all)).await;
         let cores = probed.map_err(|e| e.to_string())?;
         self.update(id, |state| {
             state.status = Status::Running;
@@ -214,7 +208,8 @@ impl Comparisons {
         drop(alone);
         if measured < state.dishes.0 {
             let sizes = Sizes { full: measured, half: measured / 2, whole: state.dishes.0 };
-            state.entries.iter_mut().for_each(|entry| entry.extend(sizes, self.kitchen.config.staff.cores));
+            let machine = self.machine(self.kitchen.config.staff.cores as f64);
+            state.entries.iter_mut().for_each(|entry| entry.extend(sizes, machine));
         }
         let verdict = judge(&mut state.entries, state.plan.objective, (state.dishes.0, measured));
         self.update(id, |s| {
@@ -224,18 +219,23 @@ impl Comparisons {
         Ok(())
     }
 
+    /// What this house offers, with so many cores.
+    pub(super) fn machine(&self, cores: f64) -> Machine {
+        Machine { cores, pool: self.kitchen.staff.pool_size(), kitchens: self.kitchen.config.staff.cores }
+    }
+
     /// How many dishes each run cooks; fills in what one would expect of the whole order.
     fn plan_dishes(&self, state: &mut Comparison, cores: f64) -> u32 {
-        let (pool, kitchens) = (self.kitchen.staff.pool_size(), self.kitchen.config.staff.cores);
+        let machine = self.machine(cores);
         for entry in &mut state.entries {
-            entry.expected_ms = 1e3 * plan::expected(&entry.spec, cores, pool, kitchens);
+            entry.expected_ms = 1e3 * plan::expected(&entry.spec, machine);
         }
         let repeats = state.plan.repeats as f64;
         let cost = |dishes: u32| {
-            let of = |entry: &Entry| plan::expected(&Spec { dishes, ..entry.spec.clone() }, cores, pool, kitchens);
+            let of = |entry: &Entry| plan::expected(&Spec { dishes, ..entry.spec.clone() }, machine);
             state.entries.iter().map(|entry| (of(entry) + START_COST_S) * repeats).sum()
         };
-        plan::fitting(state.dishes.0, plan::round(pool, kitchens), state.plan.budget, cost)
+        plan::fitting(state.dishes.0, plan::round(machine.pool, machine.kitchens), state.plan.budget, cost)
     }
 
     /// One repeat of one entry: a run, or two if its dishes are a sample.

@@ -8,6 +8,7 @@ use crate::domain::limits;
 use crate::domain::record::{Outcome, StepRecord};
 use crate::domain::spec::Spec;
 
+use super::plan::{self, Machine};
 use super::statistics::Spread;
 
 /// One run's figures for the whole order.
@@ -109,8 +110,9 @@ impl Entry {
     /// Extends its runs to the whole order, along lines through each full run and the median of the half ones.
     ///
     /// Times are linear in the number of dishes once every worker is busy. A dish costs at least its CPU time spread over
-    /// all `cores`, whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
-    pub fn extend(&mut self, sizes: Sizes, cores: usize) {
+    /// the cores its workers can use, whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
+    pub fn extend(&mut self, sizes: Sizes, machine: Machine) {
+        let cores = machine.cores.min(plan::workers(&self.spec, machine));
         let beyond = f64::from(sizes.whole - sizes.full);
         let halves = std::mem::take(&mut self.halves);
         let half = |of: Figure| Spread::of(&halves.iter().map(of).collect::<Vec<_>>()).map(|s| s.median);
@@ -120,7 +122,7 @@ impl Entry {
             let cpu_per_dish = run.steps_cpu_ms / f64::from(sizes.full);
             let line = |(of, share): (Figure, f64)| {
                 let slope = half(of).map_or(0.0, |half| (of(run) - half) / f64::from(sizes.full - sizes.half));
-                of(run) + beyond * slope.max(share * cpu_per_dish / cores as f64)
+                of(run) + beyond * slope.max(share * cpu_per_dish / cores)
             };
             let [makespan_ms, mean_dish_ms, p95_dish_ms] = figures.map(line);
             let cpu_ms = run.cpu_ms + beyond * cpu_per_dish;

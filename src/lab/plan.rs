@@ -38,44 +38,51 @@ fn demands(spec: &Spec) -> Demands {
     sum
 }
 
-/// The makespan one expects of this order on this many cores, seconds.
+/// What a machine offers to an order.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// CPU seconds per second.
+    pub cores: f64,
+    /// Threads of the house's pool.
+    pub pool: usize,
+    /// Kitchens of the house.
+    pub kitchens: usize,
+}
+
+/// How many steps of this order can compute at the same time, cores aside.
 #[must_use]
-pub fn expected(spec: &Spec, cores: f64, house_pool: usize, house_kitchens: usize) -> f64 {
-    let d = demands(spec);
-    let n = f64::from(spec.dishes);
+pub fn workers(spec: &Spec, machine: Machine) -> f64 {
     let setup = spec.setup.0;
-    let count = |choice, house: usize, per_step: f64| match choice {
+    let n = f64::from(spec.dishes);
+    let count = |choice, house: usize| match choice {
         Choice::Count(k) => f64::from(k),
         Choice::Word(0) => house as f64,
-        Choice::Word(_) => per_step,
+        Choice::Word(_) => n,
     };
+    let workers = match model::get(spec.model).info().name {
+        "asyncio" if setup[1] != Choice::Count(0) => count(setup[1], machine.pool),
+        "multithreading" => count(setup[0], machine.pool),
+        "multiprocessing" if setup[1] == Choice::Word(2) => count(setup[0], machine.kitchens) * machine.pool as f64,
+        "multiprocessing" => count(setup[0], machine.kitchens),
+        _ => 1.0,
+    };
+    workers.clamp(1.0, n.max(1.0))
+}
+
+/// The makespan one expects of this order on this machine, seconds.
+#[must_use]
+pub fn expected(spec: &Spec, machine: Machine) -> f64 {
+    let d = demands(spec);
+    let (n, k) = (f64::from(spec.dishes), workers(spec, machine));
+    let cpu = (n * d.cpu / machine.cores.min(k)).max(d.cpu);
     // k workers that stay with a wait and take steps as they became ready: first all waits, then all CPU.
-    let pool = |k: f64| {
-        let k = k.min(n);
-        n * (d.wait + d.blocking) / k + (n * d.cpu / cores.min(k)).max(d.cpu)
-    };
+    let pool = n * (d.wait + d.blocking) / k + cpu;
     // k event loops: waits overlap, everything else is serial on its loop.
-    let loops = |k: f64| d.wait + (n * d.blocking / k.min(n)).max(d.blocking) + (n * d.cpu / k.min(cores)).max(d.cpu);
-    match model::get(spec.model).info().name {
-        "asyncio" => match setup[1] {
-            Choice::Count(0) => loops(1.0),
-            assistants => {
-                d.wait + {
-                    let k = count(assistants, house_pool, 1.0);
-                    (n * (d.cpu + d.blocking) / k).max(n * d.cpu / cores.min(k)).max(d.cpu + d.blocking)
-                }
-            }
-        },
-        "multithreading" => pool(count(setup[0], house_pool, n)),
-        "multiprocessing" => {
-            let kitchens = count(setup[0], house_kitchens, n);
-            match setup[1] {
-                Choice::Word(1) => loops(kitchens),
-                Choice::Word(2) => pool(kitchens * house_pool as f64),
-                _ => pool(kitchens),
-            }
-        }
-        _ => n * (d.wait + d.blocking + d.cpu),
+    let loops = d.wait + (n * d.blocking / k).max(d.blocking) + cpu;
+    match (model::get(spec.model).info().name, spec.setup.0[1]) {
+        ("asyncio", _) | ("multiprocessing", Choice::Word(1)) => loops,
+        ("sequential", _) => n * (d.wait + d.blocking + d.cpu),
+        _ => pool,
     }
 }
 

@@ -30,7 +30,7 @@ impl Comparisons {
             let dishes = plan.work.dishes.unwrap_or(1).min(u64::from(u32::MAX)) as u32;
             for size in line_up::sizes(house, family.largest(dishes)) {
                 let Ok(mut entry) = self.entry(&plan.work, &family.member(size)) else { break };
-                let expected = plan::expected(&entry.spec, cores, self.kitchen.staff.pool_size(), house as usize);
+                let expected = plan::expected(&entry.spec, self.machine(cores));
                 // What would take a share of the budget alone is too small to be a candidate: try the next size.
                 if expected > plan.budget.as_secs_f64() / 8.0 {
                     continue;
