@@ -55,7 +55,7 @@ async fn a_pool_of_chefs_has_no_more_threads_than_it_says_and_each_wait_occupies
     assert!(ledger::tids(&steps).len() <= 3, "{steps:?}");
     assert!(ledger::most_at_once(ledger::kind(&steps, "wait")) <= 3);
     let makespan = ledger::makespan(&order);
-    assert!((300.0..600.0).contains(&makespan), "nine waits of 100 ms by three chefs took {makespan} ms");
+    assert!((300.0..600.0).contains(&makespan), "nine waits of 100 ms by three chefs took {makespan} ms: {steps:?}");
 }
 
 #[tokio::test]
