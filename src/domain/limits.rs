@@ -4,6 +4,10 @@
 
 /// Bytes of a request body. 100 steps with long names fit thirty times over.
 pub const BODY_BYTES: usize = 256 * 1024;
+/// Bytes of a batch's body.
+pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Orders of a batch.
+pub const BATCH: usize = 1_000;
 /// Steps of one dish: one bit of a 128-bit word each, and more is not readable as a recipe.
 pub const STEPS_PER_DISH: usize = 100;
 /// Steps of one order: a million dishes of three steps.

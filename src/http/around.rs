@@ -73,6 +73,7 @@ fn route(path: &str) -> &'static str {
     let mut segments = path.split('/').skip(1);
     match (segments.next().unwrap_or_default(), segments.next(), segments.next()) {
         ("orders", None, _) => "/orders",
+        ("orders", Some("batch"), None) => "/orders/batch",
         ("orders", Some(_), None) => "/orders/{id}",
         ("orders", Some(_), Some("events")) => "/orders/{id}/events",
         ("orders", Some(_), Some("steps")) => "/orders/{id}/steps",

@@ -132,8 +132,10 @@ pub struct Limit(u64);
     responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
 pub async fn limits(State(app): State<AppState>) -> Response<Body> {
     let (budget, bounds) = (app.kitchen.config.budget, app.kitchen.config.bounds);
-    let rows: [(&'static str, u64); 24] = [
+    let rows: [(&'static str, u64); 26] = [
         ("body_bytes", limits::BODY_BYTES as u64),
+        ("batch_bytes", limits::BATCH_BYTES as u64),
+        ("batch_orders", limits::BATCH as u64),
         ("steps_per_dish", limits::STEPS_PER_DISH as u64),
         ("steps_per_order", limits::STEPS_PER_ORDER),
         ("cpu_ms_per_order", limits::CPU_MS_PER_ORDER),

@@ -27,14 +27,14 @@ pub struct Probe {
 
 /// Is the process alive?
 #[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "house",
-    responses((status = 200, description = "Yes", body = Probe)))]
+    responses((status = 200, description = "It is alive", body = Probe)))]
 pub async fn livez() -> Response<Body> {
     json(StatusCode::OK, &Probe { status: "ok", durability: None })
 }
 
 /// Does it accept orders?
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "house",
-    responses((status = 200, description = "Yes", body = Probe), (status = 503, description = "Not (any more)", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none any more", body = Problem, content_type = "application/problem+json")))]
 pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
     if app.kitchen.is_draining() {
         return Err(Problem::new(&problem::DRAINING, "the service is shutting down"));
@@ -44,7 +44,7 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
 
 /// The same as /readyz
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "house",
-    responses((status = 200, description = "Accepts orders", body = Probe), (status = 503, description = "Does not", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none any more", body = Problem, content_type = "application/problem+json")))]
 pub async fn healthz(app: State<AppState>) -> Result<Response<Body>, Problem> {
     readyz(app).await
 }

@@ -4,6 +4,7 @@
 //! store and starts nothing.
 
 pub mod around;
+pub mod batch;
 pub mod catalog;
 pub mod comparison_wire;
 pub mod comparisons;

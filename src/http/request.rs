@@ -86,14 +86,19 @@ pub fn hold(params: &mut Params, headers: &HeaderMap) -> Result<Hold, Problem> {
     Ok(wait.map_or_else(Hold::default, |n| Hold { seconds: n.min(limits::HOLD_S), preferred: true }))
 }
 
-/// The bytes of a body, refused before they are read if the client says that there are too many.
+/// The bytes of a body of the usual size.
 pub async fn bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(&problem::TOO_LARGE, format!("a body has at most {} bytes", limits::BODY_BYTES));
+    bytes_up_to(limits::BODY_BYTES, headers, body).await
+}
+
+/// The bytes of a body, refused before they are read if the client says that there are too many.
+pub async fn bytes_up_to(limit: usize, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(&problem::TOO_LARGE, format!("this body has at most {limit} bytes"));
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > limits::BODY_BYTES as u64) {
+    if announced.is_some_and(|n| n > limit as u64) {
         return Err(too_large());
     }
-    axum::body::to_bytes(body, limits::BODY_BYTES).await.map_err(|error| {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
         let limit = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
         if limit { too_large() } else { Problem::new(&problem::BAD_REQUEST, "the body could not be read") }
     })

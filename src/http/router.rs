@@ -13,12 +13,13 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
-use super::{AppState, catalog, comparisons, events, house, order_list, orders, pages, steps, timeline};
+use super::{AppState, batch, catalog, comparisons, events, house, order_list, orders, pages, steps, timeline};
 
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(skeleton())
         .routes(routes!(orders::place, order_list::list))
         .routes(routes!(orders::get, orders::delete))
+        .routes(routes!(batch::place))
         .routes(routes!(orders::cancel))
         .routes(routes!(events::follow))
         .routes(routes!(steps::list))

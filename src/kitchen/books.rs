@@ -2,6 +2,7 @@
 //!
 //! It deliberately runs on the thread that ended the run: no hop, no queue between the last step and the answer.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ impl Finisher for Kitchen {
         let (summary, records) = summary::close(&run.spec, harvest, elapsed, events, sampled);
         let Some(active) = self.runs().get(&run.id).map(|a| (a.attempt, a.room, a.queue, a.others)) else { return };
         let (attempt, room, queue, others) = active;
+        self.cooking.fetch_sub(1, Ordering::AcqRel);
         self.metrics.order_ended(run.spec.model, end.status, queue, Some((elapsed, &summary.totals)));
         let finish = Finish {
             fence: Fence { id: run.id, attempt },

@@ -8,7 +8,7 @@ mod staffing;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use alone::{Alone, Busy};
@@ -83,6 +83,8 @@ pub struct Kitchen {
     models: Vec<ModelRow>,
     seeds: std::sync::atomic::AtomicU64,
     runs: Mutex<HashMap<OrderId, Active>>,
+    /// Orders being cooked. Not `runs.len()`: a run stays there until its end is written, so that its progress is seen.
+    cooking: AtomicU32,
     staffing: Mutex<Staffing>,
     watchers: Watchers,
     draining: AtomicBool,
@@ -109,6 +111,7 @@ impl Kitchen {
             models,
             seeds: std::sync::atomic::AtomicU64::new(random),
             runs: Mutex::default(),
+            cooking: AtomicU32::new(0),
             staffing: Mutex::new(Staffing::new(config.budget)),
             watchers: Watchers::default(),
             draining: AtomicBool::new(false),
@@ -175,7 +178,7 @@ impl Kitchen {
         let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
         {
             let mut runs = self.runs();
-            let others = runs.len() as u32;
+            let others = self.cooking.fetch_add(1, Ordering::AcqRel);
             let active = Active { run: run.clone(), attempt: job.attempt, room, queue: job.queue_ns, others };
             runs.insert(job.id, active);
         }

@@ -22,6 +22,7 @@ use crate::domain::job::Status;
 use crate::domain::resolve::Violation;
 use crate::domain::spec::Spec;
 use crate::kitchen::{Alone, Found, Kitchen};
+use crate::model::HouseSize;
 
 /// Comparisons kept, oldest dropped first.
 const KEPT: usize = 1_000;
@@ -221,7 +222,8 @@ impl Comparisons {
 
     /// What this house offers, with so many cores.
     pub(super) fn machine(&self, cores: f64) -> Machine {
-        Machine { cores, pool: self.kitchen.staff.pool_size(), kitchens: self.kitchen.config.staff.cores }
+        let (pool, kitchens) = (self.kitchen.staff.pool_size() as u32, self.kitchen.config.staff.cores as u32);
+        Machine { cores, house: HouseSize { pool, kitchens } }
     }
 
     /// How many dishes each run cooks; fills in what one would expect of the whole order.
@@ -235,7 +237,7 @@ impl Comparisons {
             let of = |entry: &Entry| plan::expected(&Spec { dishes, ..entry.spec.clone() }, machine);
             state.entries.iter().map(|entry| (of(entry) + START_COST_S) * repeats).sum()
         };
-        plan::fitting(state.dishes.0, plan::round(machine.pool, machine.kitchens), state.plan.budget, cost)
+        plan::fitting(state.dishes.0, plan::round(machine.house), state.plan.budget, cost)
     }
 
     /// One repeat of one entry: a run, or two if its dishes are a sample.

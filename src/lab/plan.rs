@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::domain::recipe::Work;
-use crate::domain::spec::{Choice, Spec};
-use crate::model;
+use crate::domain::spec::Spec;
+use crate::model::{self, HouseSize};
 
 /// A dish's demands, seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,30 +43,15 @@ fn demands(spec: &Spec) -> Demands {
 pub struct Machine {
     /// CPU seconds per second.
     pub cores: f64,
-    /// Threads of the house's pool.
-    pub pool: usize,
-    /// Kitchens of the house.
-    pub kitchens: usize,
+    /// The house's staff.
+    pub house: HouseSize,
 }
 
 /// How many steps of this order can compute at the same time, cores aside.
 #[must_use]
 pub fn workers(spec: &Spec, machine: Machine) -> f64 {
-    let setup = spec.setup.0;
-    let n = f64::from(spec.dishes);
-    let count = |choice, house: usize| match choice {
-        Choice::Count(k) => f64::from(k),
-        Choice::Word(0) => house as f64,
-        Choice::Word(_) => n,
-    };
-    let workers = match model::get(spec.model).info().name {
-        "asyncio" if setup[1] != Choice::Count(0) => count(setup[1], machine.pool),
-        "multithreading" => count(setup[0], machine.pool),
-        "multiprocessing" if setup[1] == Choice::Word(2) => count(setup[0], machine.kitchens) * machine.pool as f64,
-        "multiprocessing" => count(setup[0], machine.kitchens),
-        _ => 1.0,
-    };
-    workers.clamp(1.0, n.max(1.0))
+    let shape = model::get(spec.model).shape(spec, machine.house);
+    f64::from(shape.workers.clamp(1, spec.dishes.max(1)))
 }
 
 /// The makespan one expects of this order on this machine, seconds.
@@ -75,26 +60,22 @@ pub fn expected(spec: &Spec, machine: Machine) -> f64 {
     let d = demands(spec);
     let (n, k) = (f64::from(spec.dishes), workers(spec, machine));
     let cpu = (n * d.cpu / machine.cores.min(k)).max(d.cpu);
-    // k workers that stay with a wait and take steps as they became ready: first all waits, then all CPU.
-    let pool = n * (d.wait + d.blocking) / k + cpu;
-    // k event loops: waits overlap, everything else is serial on its loop.
-    let loops = d.wait + (n * d.blocking / k).max(d.blocking) + cpu;
-    match (model::get(spec.model).info().name, spec.setup.0[1]) {
-        ("asyncio", _) | ("multiprocessing", Choice::Word(1)) => loops,
-        ("sequential", _) => n * (d.wait + d.blocking + d.cpu),
-        _ => pool,
-    }
+    let blocking = (n * d.blocking / k).max(d.blocking);
+    // Waits that free their worker overlap; others are taken before CPU, for they were ready before (FIFO).
+    let free = model::get(spec.model).shape(spec, machine.house).waits_free;
+    let wait = if free { d.wait } else { (n * d.wait / k).max(d.wait) };
+    wait + blocking + cpu
 }
 
 /// Number of dishes that fills the house's pool and its kitchens evenly: their least common multiple. A size that leaves
 /// some of them idle in the last round would bend the line through two sizes.
 #[must_use]
-pub fn round(house_pool: usize, house_kitchens: usize) -> u32 {
-    let (mut a, mut b) = (house_pool.max(1), house_kitchens.max(1));
+pub fn round(house: HouseSize) -> u32 {
+    let (mut a, mut b) = (house.pool.max(1), house.kitchens.max(1));
     while b > 0 {
         (a, b) = (b, a % b);
     }
-    (house_pool.max(1) / a * house_kitchens.max(1)) as u32
+    house.pool.max(1) / a * house.kitchens.max(1)
 }
 
 /// How many of an order's dishes fit: all of them, or two rounds, four, six ...

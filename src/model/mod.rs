@@ -46,6 +46,24 @@ pub struct Demand {
     pub children: u32,
 }
 
+/// The sizes of the house's own staff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HouseSize {
+    /// Threads of its pool.
+    pub pool: u32,
+    /// Its kitchens.
+    pub kitchens: u32,
+}
+
+/// How the steps of an order share workers: what planning needs to know of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Steps that can compute at the same time, cores aside.
+    pub workers: u32,
+    /// Whether a `wait` leaves its worker free.
+    pub waits_free: bool,
+}
+
 /// A concurrency model.
 pub trait Model: Sync {
     /// What it says of itself.
@@ -53,6 +71,9 @@ pub trait Model: Sync {
 
     /// Own staff this order needs.
     fn demand(&self, spec: &Spec) -> Demand;
+
+    /// How this order's steps share workers. Comparisons bound what they extend by it.
+    fn shape(&self, spec: &Spec, house: HouseSize) -> Shape;
 
     /// Hands the run to its executor and returns at once. The run's staff is leased; the model must call
     /// [`Run::finish`] when every step it began is recorded, also after a cancel, which it must hear within 100 ms (a

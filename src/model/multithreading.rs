@@ -10,7 +10,7 @@ use super::pool::{Pool, Task};
 use super::run::{Run, Stepped};
 use super::staff::Staff;
 use super::tune::{self, Staffed};
-use super::{Demand, Model, ModelInfo};
+use super::{Demand, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::job::ErrorKind;
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
@@ -49,6 +49,15 @@ impl Model for Multithreading {
             Choice::Word(_) => spec.window().saturating_mul(spec.width()),
         };
         Demand { threads, children: 0 }
+    }
+
+    fn shape(&self, spec: &Spec, house: HouseSize) -> Shape {
+        let workers = match spec.setup.0[CHEFS] {
+            Choice::Count(n) => n,
+            Choice::Word(0) => house.pool,
+            Choice::Word(_) => spec.dishes,
+        };
+        Shape { workers, waits_free: false }
     }
 
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {

@@ -9,7 +9,7 @@ use super::line_run::{After, LineRun};
 use super::pool::Task;
 use super::run::Run;
 use super::staff::Staff;
-use super::{Demand, Model, ModelInfo};
+use super::{Demand, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::spec::Spec;
 
 /// The model.
@@ -30,6 +30,10 @@ impl Model for Sequential {
 
     fn demand(&self, _spec: &Spec) -> Demand {
         Demand::default()
+    }
+
+    fn shape(&self, _spec: &Spec, _house: HouseSize) -> Shape {
+        Shape { workers: 1, waits_free: false }
     }
 
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {

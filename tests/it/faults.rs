@@ -97,7 +97,8 @@ async fn a_step_that_hangs_is_ended_by_its_timeout() {
         let steps = ledger::of(&house, &order).await;
         let hung = ledger::named(&steps, "slip").pop().expect("a step that hung");
         assert_eq!(hung.outcome, "canceled", "{hung:?}");
-        assert!((495.0..2500.0).contains(&hung.finished()), "it hung until {} ms: {order}", hung.finished());
+        // Counted from when its kitchen was up, which was a little after the order had started.
+        assert!((300.0..2500.0).contains(&hung.finished()), "it hung until {} ms: {order}", hung.finished());
         let makespan = ledger::makespan(&order);
         assert!(makespan >= hung.finished() - 0.01, "over at {makespan} ms, before its last step: {hung:?}");
         let next = house.cook(json!({"model": model, "io_ms": 1})).await;

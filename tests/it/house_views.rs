@@ -20,7 +20,7 @@ fn names(list: &Value) -> Vec<&str> {
 async fn the_catalog_lists_what_can_be_ordered_and_all_of_it_can() {
     let house = harness::open();
     let models = house.json("/models").await;
-    assert_eq!(names(&models), ["sequential", "asyncio", "multithreading", "multiprocessing"]);
+    assert!(names(&models).starts_with(&["sequential", "asyncio", "multithreading", "multiprocessing"]));
     for model in models["data"].as_array().unwrap() {
         let echoed = house.cook(json!({"model": model["name"], "io_ms": 0})).await;
         let defaults = model["setup"].as_object().unwrap().iter().map(|(name, option)| {

@@ -17,6 +17,7 @@ mod ledger;
 mod models;
 mod openapi;
 mod orders_api;
+mod orders_batch;
 mod orders_list;
 mod orders_waiting;
 mod refusals;

@@ -79,12 +79,15 @@ async fn ended_promptly(house: &House, placed: &Value) -> Value {
     ended.unwrap_or_else(|_| panic!("not stopped within 2 s: {placed}"))
 }
 
-fn assert_books_balance(steps: &[Step]) {
-    for step in steps.iter().filter(|step| step.kind == "cpu" && step.span() >= 20.0) {
+/// CPU steps whose length the books do not explain.
+fn unexplained(steps: Vec<Step>) -> Vec<Step> {
+    let long = steps.into_iter().filter(|step| step.kind == "cpu" && step.span() >= 20.0);
+    long.filter(|step| {
         let residual = step.residual_ms.expect("a residual");
         assert!((step.span() - step.busy() - residual).abs() < 0.01, "terms do not add up: {step:?}");
-        assert!(residual.abs() <= (step.span() * 0.05).max(2.0), "unexplained {residual} ms: {step:?}");
-    }
+        residual.abs() > (step.span() * 0.05).max(2.0)
+    })
+    .collect()
 }
 
 #[tokio::test]
@@ -99,6 +102,7 @@ async fn every_model_of_the_table_above_exists() {
 #[tokio::test]
 async fn every_step_of_every_dish_runs_once_in_order_and_is_accounted_for() {
     let house = harness::open();
+    let mut holes = Vec::new();
     for setup in setups(&house).await {
         let order = house.cook(order(&setup, json!({"recipe": chain(), "dishes": 3}))).await;
         assert_eq!((&order["status"], &order["error"]), (&json!("succeeded"), &json!(null)), "{order}");
@@ -117,9 +121,12 @@ async fn every_step_of_every_dish_runs_once_in_order_and_is_accounted_for() {
         let value = ledger::closed_form(123_457);
         assert!(ledger::named(&steps, "count").into_iter().all(|step| step.value.as_ref() == Some(&value)), "{setup}");
         assert_eq!(order["result"]["values"], json!({"count": value}), "{order}");
-        assert_books_balance(&steps);
         assert_figures_follow_from_the_steps(&order, &steps);
+        holes.extend(unexplained(steps));
     }
+    // Blocked inside the kernel (a page fault, a lock of the address space) a thread neither computes nor waits for a
+    // core, and no counter says so: once in some hundred steps on a busy machine. A hole in our books is in every one.
+    assert!(holes.len() <= 2, "{holes:?}");
 }
 
 fn assert_figures_follow_from_the_steps(order: &Value, steps: &[Step]) {

@@ -12,7 +12,7 @@ pub use house::HouseChef;
 
 use super::run::Run;
 use super::staff::Staff;
-use super::{Demand, Model, ModelInfo};
+use super::{Demand, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::job::ErrorKind;
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
@@ -59,6 +59,14 @@ impl Model for Asyncio {
             Choice::Word(_) => 0,
         };
         Demand { threads: assistants + u32::from(has_own_chef(spec)), children: 0 }
+    }
+
+    fn shape(&self, spec: &Spec, house: HouseSize) -> Shape {
+        let workers = match spec.setup.0[ASSISTANTS] {
+            Choice::Count(n) => n.max(1),
+            Choice::Word(_) => house.pool,
+        };
+        Shape { workers, waits_free: true }
     }
 
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {

@@ -22,7 +22,7 @@ use super::line_run::LineRun;
 use super::run::Run;
 use super::staff::Staff;
 use super::tune::Staffed;
-use super::{Demand, Model, ModelInfo};
+use super::{Demand, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
 use crate::domain::spec::{Choice, Isolation, ModelId, Setup, Spec};
@@ -78,6 +78,21 @@ impl Model for Multiprocessing {
             Choice::Word(_) => spec.window().saturating_mul(if inside(spec).is_some() { 1 } else { spec.width() }),
         };
         Demand { threads: 0, children }
+    }
+
+    fn shape(&self, spec: &Spec, house: HouseSize) -> Shape {
+        let kitchens = match spec.setup.0[KITCHENS] {
+            Choice::Count(n) => n,
+            Choice::Word(0) => house.kitchens,
+            Choice::Word(_) => spec.dishes,
+        };
+        match inside(spec) {
+            None => Shape { workers: kitchens, waits_free: false },
+            Some(inner) => {
+                let each = super::get(inner.model).shape(&inner, house);
+                Shape { workers: kitchens.saturating_mul(each.workers), ..each }
+            }
+        }
     }
 
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {

@@ -1,0 +1,77 @@
+//! Placing many orders at once: all of them or none.
+//!
+//! It deliberately has no partial success: a client that wants that sends them one by one.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::orders::{json, refusal};
+use super::problem::{self, Problem};
+use super::request;
+use super::wire::OrderView;
+use crate::domain::ask::OrderAsk;
+use crate::domain::ask_json::objects;
+use crate::domain::limits;
+use crate::domain::resolve::Violation;
+
+/// What `POST /orders/batch` accepts.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"orders": [{"model": "asyncio"}, {"model": "multithreading", "io_ms": 10}]}))]
+pub struct BatchAsk {
+    /// The orders.
+    #[serde(deserialize_with = "objects")]
+    #[schema(min_items = 1, max_items = 1000)]
+    pub orders: Vec<OrderAsk>,
+}
+
+/// The orders of a batch, in its order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderBatch)]
+pub struct BatchView<'a> {
+    /// The orders as they were accepted.
+    #[schema(max_items = 1000)]
+    pub data: Vec<OrderView<'a>>,
+}
+
+/// Place many orders
+///
+/// All or nothing: if one cannot be accepted, none is, and every violation of every order is listed.
+#[utoipa::path(post, path = "/orders/batch", operation_id = "placeOrders", tag = "orders",
+    request_body = BatchAsk,
+    responses(
+        (status = 202, description = "Accepted; read each order for its end", body = BatchView),
+        (status = 400, description = "Not JSON, or a field twice", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Body too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Body not JSON by its content type", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Violations, each with its pointer", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The house is full or closing", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn place(State(app): State<AppState>, headers: HeaderMap, body: Body) -> Result<Response<Body>, Problem> {
+    let body = request::bytes_up_to(limits::BATCH_BYTES, &headers, body).await?;
+    let ask: BatchAsk = request::json(&headers, &body)?;
+    let mut bad = Vec::new();
+    if ask.orders.is_empty() || ask.orders.len() > limits::BATCH {
+        bad.push(Violation::new("/orders", format!("must be 1 to {} orders", limits::BATCH)));
+    }
+    let mut specs = Vec::with_capacity(ask.orders.len().min(limits::BATCH));
+    for (i, order) in ask.orders.into_iter().take(limits::BATCH).enumerate() {
+        match app.kitchen.resolve(order) {
+            Ok(spec) => specs.push(spec),
+            Err(found) => {
+                let below = |v: Violation| Violation::new(format!("/orders/{i}{}", v.pointer), v.detail);
+                bad.extend(found.into_iter().map(below));
+            }
+        }
+    }
+    if !bad.is_empty() {
+        return Err(Problem::with(&problem::INVALID, bad));
+    }
+    let jobs = app.kitchen.submit(specs).map_err(refusal)?;
+    let data = jobs.iter().map(|job| OrderView::new(job, None)).collect();
+    Ok(json(StatusCode::ACCEPTED, &BatchView { data }))
+}
