@@ -8,5 +8,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    pasta_fasta::model::tune::small_pages();
     pasta_fasta::model::multiprocessing::child::main(std::env::args_os()).unwrap_or_else(pasta_fasta::cli::main)
 }

@@ -137,8 +137,7 @@ fn spawn(exe: &PathBuf, niceness: i32) -> io::Result<Child> {
         .arg(std::process::id().to_string())
         .arg(niceness.to_string())
         .env_clear()
-        // A kitchen touches a few pages; a huge one for its heap costs 0.15 ms to clear and 2 MiB to keep.
-        .env("MIMALLOC_ALLOW_THP", "0")
+        // A kitchen needs little; what is reserved and never touched still counts against its address space.
         .env("MIMALLOC_ARENA_RESERVE", "64MiB")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
