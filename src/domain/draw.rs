@@ -1,4 +1,4 @@
-//! Random draws as a pure function of (seed, dish, step): the same in every model, every run and the simulator.
+//! Random draws as a pure function of (seed, dish, step): the same in every model and every run.
 //!
 //! It deliberately keeps no generator state, so the order in which steps happen to run changes nothing.
 

@@ -1,4 +1,4 @@
-//! The order of work: which step may start next. Pure, so executors and simulator share it.
+//! The order of work: which step may start next. Pure: the executors of all models share it.
 //!
 //! Dishes start in order; steps that become ready queue up behind those that were ready before (FIFO). A failed step
 //! fails its dish: what has not started of it never does. It deliberately reads no clock and runs nothing.
