@@ -107,11 +107,10 @@ impl Run {
 
     /// Does one step on the calling thread, from announcement to record. `ready` is an offset.
     pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Stepped {
-        work::warm_up();
+        let mut seq_started = 0;
         // One reading for the announcement and the record: an event tells the same time live and later.
-        let started = clock::now();
-        let seq_started = self.recorder.started(lane, at, self.offset(started));
-        let performed = Performed { started, ..work::perform(self.spec.work(at), &self.cancel) };
+        let announce = |started| seq_started = self.recorder.started(lane, at, self.offset(started));
+        let performed = work::perform(self.spec.work(at), &self.cancel, announce);
         self.record(lane, at, ready, seq_started, performed)
     }
 

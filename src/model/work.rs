@@ -59,27 +59,19 @@ pub fn me() -> Worker {
     })
 }
 
-/// Opens what the calling thread measures itself with. A thread's first look takes long enough to lose the core over it,
-/// so it is not to be within a step.
-pub fn warm_up() {
-    if ME.get().pid == 0 {
-        let _ = me();
-        CORE_WAIT.with(CoreWait::read);
-    }
-}
-
-/// Performs one unit of work on the calling thread.
-pub fn perform(work: Work, cancel: &Cancel) -> Performed {
+/// Performs one unit of work on the calling thread; `begun` hears when, just after it has.
+pub fn perform(work: Work, cancel: &Cancel, begun: impl FnOnce(Ns)) -> Performed {
     match work {
         Work::Wait(d) | Work::BlockingWait(d) => {
             let started = clock::now();
+            begun(started);
             let stopped = !d.is_zero() && cancel.sleep_until(started + clock::ns(d));
             let outcome = if stopped { Outcome::Canceled } else { Outcome::Succeeded };
             waited(started, clock::now(), outcome)
         }
-        Work::Iterations(n) => measured(|| iterate(n, cancel)),
-        Work::Burn(d) => measured(|| burn(clock::ns(d), cancel)),
-        Work::Fault(fault) => measured(|| fail(fault, cancel)),
+        Work::Iterations(n) => measured(begun, || iterate(n, cancel)),
+        Work::Burn(d) => measured(begun, || burn(clock::ns(d), cancel)),
+        Work::Fault(fault) => measured(begun, || fail(fault, cancel)),
     }
 }
 
@@ -90,9 +82,9 @@ pub fn waited(started: Ns, finished: Ns, outcome: Outcome) -> Performed {
 }
 
 /// Runs `work` between the clocks; a panic in it is caught and becomes a failed step.
-fn measured(work: impl FnOnce() -> (Outcome, Option<u128>)) -> Performed {
-    warm_up();
+fn measured(begun: impl FnOnce(Ns), work: impl FnOnce() -> (Outcome, Option<u128>)) -> Performed {
     let before = Stamp::take();
+    begun(before.now);
     let result = catch_unwind(AssertUnwindSafe(work));
     let after = Stamp::take();
     let (outcome, value, error) = match result {
@@ -119,8 +111,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// Reads all three. Between two system calls the kernel may take the core away; a reading that was torn so would lose
-    /// the gap from the books, so it is read again, a few times at most.
+    /// Reads all three. A thread's first look opens its counter, which takes long; and between two system calls the kernel may
+    /// take the core away. What was torn so would miss in the books, so it is read again, a few times at most.
     fn take() -> Self {
         const TRIES: usize = 4;
         const WHOLE: Ns = 20_000;
@@ -225,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_seeds_sum_is_really_computed() {
-        let done = perform(Work::Iterations(10_000_000), &Cancel::default());
+        let done = perform(Work::Iterations(10_000_000), &Cancel::default(), |_| ());
         assert_eq!(done.value, Some(333_333_283_333_335_000_000));
         let closed_form = |n: u128| (n - 1) * n * (2 * n - 1) / 6;
         assert_eq!(iterate(12_345, &Cancel::default()).1, Some(closed_form(12_345)));
@@ -233,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_burn_uses_the_cpu_time_it_was_asked_for_and_its_books_balance() {
-        let done = perform(Work::Burn(Duration::from_millis(30)), &Cancel::default());
+        let done = perform(Work::Burn(Duration::from_millis(30)), &Cancel::default(), |_| ());
         let residual = (done.finished - done.started) as i64 - (done.cpu + done.core_wait) as i64;
         assert!((30_000_000..32_000_000).contains(&done.cpu), "burned {} ns", done.cpu);
         assert!(residual.abs() <= 2_000_000, "residual {residual} ns");
@@ -241,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failed_step() {
-        let done = perform(Work::Fault(Fault::Panic), &Cancel::default());
+        let done = perform(Work::Fault(Fault::Panic), &Cancel::default(), |_| ());
         assert_eq!(done.outcome, Outcome::Failed);
         assert_eq!(done.error.unwrap().0, ErrorKind::Panic);
     }

@@ -55,7 +55,7 @@ fn serve() -> std::io::Result<()> {
     let mut stdin = std::io::stdin().lock();
     while let Some(frame) = frames::read(&mut stdin)? {
         match frame {
-            Down::Step(step) => say(&Up::Done(work::perform(step, &cancel)))?,
+            Down::Step(step) => say(&Up::Done(work::perform(step, &cancel, |_| ())))?,
             Down::Cook(spec, start) => cook(*spec, start)?,
             Down::Bye => {
                 let bill = own_bill(Bill::default());
