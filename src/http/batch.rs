@@ -53,6 +53,7 @@ pub struct BatchView<'a> {
     ))]
 pub async fn place(State(app): State<AppState>, headers: HeaderMap, body: Body) -> Result<Response<Body>, Problem> {
     let body = request::bytes_up_to(limits::BATCH_BYTES, &headers, body).await?;
+    app.kitchen.admits().map_err(refusal)?;
     let ask: BatchAsk = request::json(&headers, &body)?;
     let mut bad = Vec::new();
     if ask.orders.is_empty() || ask.orders.len() > limits::BATCH {

@@ -60,7 +60,9 @@ pub async fn place(State(app): State<AppState>, uri: Uri, headers: HeaderMap, bo
     let kitchen = &app.kitchen;
     let mut params = Params::of(&uri)?;
     let hold = request::hold(&mut params, &headers)?;
-    let ask = request::order(&mut params, &headers, &request::bytes(&headers, body).await?)?;
+    let body = request::bytes(&headers, body).await?;
+    kitchen.admits().map_err(refusal)?;
+    let ask = request::order(&mut params, &headers, &body)?;
     params.done()?;
     let spec = kitchen.resolve(ask).map_err(|bad| Problem::with(&problem::INVALID, bad))?;
     let job = kitchen.submit(vec![spec]).map_err(refusal)?.pop();

@@ -4,6 +4,7 @@
 
 mod alone;
 mod books;
+mod gate;
 mod staffing;
 mod watch;
 
@@ -15,6 +16,7 @@ pub use alone::{Alone, Busy};
 pub use watch::Watched;
 
 use self::books::Active;
+use self::gate::Gate;
 use self::staffing::Staffing;
 use self::watch::Watchers;
 use crate::clock;
@@ -88,6 +90,7 @@ pub struct Kitchen {
     staffing: Mutex<Staffing>,
     watchers: Watchers,
     draining: AtomicBool,
+    gate: Gate,
     turn: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,
     me: Weak<Self>,
@@ -115,6 +118,7 @@ impl Kitchen {
             staffing: Mutex::new(Staffing::new(config.budget)),
             watchers: Watchers::default(),
             draining: AtomicBool::new(false),
+            gate: Gate::new(&config.bounds),
             turn: tokio::sync::Mutex::new(()),
             runtime,
             me: me.clone(),
@@ -136,9 +140,18 @@ impl Kitchen {
         Ok(spec)
     }
 
+    /// Whether orders are accepted at all right now: to be asked before an order is parsed, so that a refusal is cheap.
+    pub fn admits(&self) -> Result<(), Refusal> {
+        match self.is_draining() {
+            true => Err(Refusal::Draining),
+            false if self.gate.is_open(|| self.store.counts()) => Ok(()),
+            false => Err(Refusal::Full),
+        }
+    }
+
     /// Accepts orders, all or none, and starts what can start. Never waits.
     pub fn submit(&self, specs: Vec<Spec>) -> Result<Vec<Job>, Refusal> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             return Err(Refusal::Draining);
         }
         self.accept(specs, false)
@@ -155,7 +168,10 @@ impl Kitchen {
             })
             .collect();
         let jobs: Vec<Job> = batch.iter().map(|new| new.job.clone()).collect();
-        self.store.submit(batch).map_err(|_| Refusal::Full)?;
+        self.store.submit(batch).map_err(|_| {
+            self.gate.shut();
+            Refusal::Full
+        })?;
         self.pump();
         Ok(jobs)
     }

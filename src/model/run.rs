@@ -120,23 +120,38 @@ impl Run {
             self.fail(kind, detail, Some(at));
         }
         let (outcome, finished) = (done.outcome, self.offset(done.finished));
-        self.recorder.finished(
-            lane,
-            StepRecord {
-                at,
-                worker: done.worker,
-                ready: ready.min(self.offset(done.started)),
-                started: self.offset(done.started),
-                finished,
-                cpu: done.cpu,
-                core_wait: done.core_wait,
-                outcome,
-                value: done.value,
-                seq_started,
-                seq_finished: 0,
-            },
-        );
+        let record = StepRecord {
+            at,
+            worker: done.worker,
+            ready: ready.min(self.offset(done.started)),
+            started: self.offset(done.started),
+            finished,
+            cpu: done.cpu,
+            core_wait: done.core_wait,
+            outcome,
+            value: done.value,
+            seq_started,
+            seq_finished: 0,
+        };
+        self.recorder.finished(lane, record, false);
         Stepped { outcome, finished }
+    }
+
+    /// Writes down a wait that ended by itself, now, and its dish if it was the last of steps that follow one another;
+    /// answers when, an offset. What [`Self::record`] and the end of a dish do under two locks.
+    pub fn waited(&self, at: StepRef, ready: Ns, seq_started: u32, started: Ns) -> Ns {
+        let (started, finished) = (self.offset(started), self.elapsed());
+        let record = StepRecord {
+            worker: work::me(),
+            ready: ready.min(started),
+            started,
+            finished,
+            seq_started,
+            ..StepRecord::unrun(at, Outcome::Succeeded)
+        };
+        let is_last = usize::from(at.step) + 1 == self.spec.recipe.steps.len();
+        self.recorder.finished(0, record, is_last);
+        finished
     }
 
     /// Calls this when the run is over: for a model that has to let staff of its own go.

@@ -90,6 +90,12 @@ fn unexplained(steps: Vec<Step>) -> Vec<Step> {
     .collect()
 }
 
+/// Ticks (10 ms) that a hypervisor gave to others while this machine wanted its cores: proc(5), `/proc/stat`, field 8.
+fn stolen_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("Linux");
+    stat.split_whitespace().nth(8).and_then(|ticks| ticks.parse().ok()).expect("steal of all cores")
+}
+
 #[tokio::test]
 async fn every_model_of_the_table_above_exists() {
     let house = harness::open();
@@ -104,6 +110,7 @@ async fn every_step_of_every_dish_runs_once_in_order_and_is_accounted_for() {
     let house = harness::open();
     let mut holes = Vec::new();
     for setup in setups(&house).await {
+        let stolen_before = stolen_ticks();
         let order = house.cook(order(&setup, json!({"recipe": chain(), "dishes": 3}))).await;
         assert_eq!((&order["status"], &order["error"]), (&json!("succeeded"), &json!(null)), "{order}");
         let steps = ledger::of(&house, &order).await;
@@ -122,11 +129,13 @@ async fn every_step_of_every_dish_runs_once_in_order_and_is_accounted_for() {
         assert!(ledger::named(&steps, "count").into_iter().all(|step| step.value.as_ref() == Some(&value)), "{setup}");
         assert_eq!(order["result"]["values"], json!({"count": value}), "{order}");
         assert_figures_follow_from_the_steps(&order, &steps);
-        holes.extend(unexplained(steps));
+        if stolen_ticks() == stolen_before {
+            holes.extend(unexplained(steps));
+        }
     }
-    // Blocked inside the kernel (a page fault, a lock of the address space) a thread neither computes nor waits for a
-    // core, and no counter says so: once in some hundred steps on a busy machine. A hole in our books is in every one.
-    assert!(holes.len() <= 2, "{holes:?}");
+    // While the hypervisor runs somebody else on our core no clock of the thread moves: 12 of 13 holes found in 2,816
+    // steps had a tick of steal beside them, the last one may have had less than a whole tick.
+    assert!(holes.len() <= 1, "{holes:?}");
 }
 
 fn assert_figures_follow_from_the_steps(order: &Value, steps: &[Step]) {

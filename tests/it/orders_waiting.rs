@@ -82,6 +82,9 @@ async fn a_full_house_says_when_to_come_back_and_takes_orders_again() {
     assert!(header(response.headers(), "retry-after").parse::<u64>().unwrap() >= 1);
     refused(&house, response, 503, "house-full").await;
     assert_eq!(house.json("/stats").await["accepted"], 5);
+    // What it would refuse anyway it does not study first: a refusal has to cost less than an order.
+    refused(&house, house.post("/orders", &json!({"model": 7})).await, 503, "house-full").await;
+    refused(&house, house.post("/orders/batch", &json!({"orders": 7})).await, 503, "house-full").await;
     // Full for orders is not full for questions.
     for path in ["/livez", "/readyz", "/metrics", "/orders"] {
         assert_eq!(house.get(path).await.status(), StatusCode::OK, "{path}");

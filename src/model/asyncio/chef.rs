@@ -105,24 +105,24 @@ impl Chef {
         for step in 0..self.run.spec.recipe.steps.len() as u16 {
             let at = StepRef { dish, step };
             // The wait stands here once more, unfolded: what a dish holds across it is what a million of them occupy.
-            let done = match self.run.spec.work(at) {
-                Work::Wait(d) => {
-                    let started = clock::now();
-                    let seq = self.run.recorder.started(0, at, self.run.offset(started));
-                    if !d.is_zero() {
-                        tokio::time::sleep(d).await;
-                    }
-                    let at = StepRef { dish, step };
-                    self.run.record(0, at, ready, seq, work::waited(started, clock::now(), Outcome::Succeeded))
+            if let Work::Wait(d) = self.run.spec.work(at) {
+                let started = clock::now();
+                let seq = self.run.recorder.started(0, at, self.run.offset(started));
+                if !d.is_zero() {
+                    tokio::time::sleep(d).await;
                 }
-                _ => self.work(at, ready).await,
-            };
+                ready = self.run.waited(StepRef { dish, step }, ready, seq, started);
+                continue;
+            }
+            let done = self.work(at, ready).await;
             if done.outcome != Outcome::Succeeded {
                 return self.dish_over(done.outcome);
             }
             ready = done.finished;
+            if usize::from(step) + 1 == self.run.spec.recipe.steps.len() {
+                self.run.recorder.dish_over(0, ready, true);
+            }
         }
-        self.run.recorder.dish_over(0, ready, true);
     }
 
     /// A dish whose steps wait for any others.

@@ -4,7 +4,7 @@
 //! no announcements. It deliberately pushes to nobody: readers (SSE, progress) come and look.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ struct Shard {
     dishes: Vec<Ns>,
     dishes_failed: u32,
     values: Vec<Agreed>,
+    /// Steps done and dishes over so far: unlike the rest they stay when the books are closed, for who asks meanwhile.
+    done: (u64, u32),
 }
 
 /// The books of a run while it is written.
@@ -57,8 +59,6 @@ pub struct Recorder {
     keep: u64,
     shards: [OnceLock<Box<Mutex<Shard>>>; LANES],
     seq: AtomicU32,
-    steps_done: AtomicU64,
-    dishes_done: AtomicU32,
     bill: Mutex<Option<Bill>>,
 }
 
@@ -78,8 +78,6 @@ impl Recorder {
             shards: std::array::from_fn(|_| OnceLock::new()),
             // 1 is `order.running`.
             seq: AtomicU32::new(1),
-            steps_done: AtomicU64::new(0),
-            dishes_done: AtomicU32::new(0),
             bill: Mutex::new(None),
         }
     }
@@ -93,13 +91,13 @@ impl Recorder {
     /// Steps that are done, and dishes that are over.
     #[must_use]
     pub fn progress(&self) -> (u64, u32) {
-        (self.steps_done(), self.dishes_done.load(Ordering::Relaxed))
+        self.open_shards().fold((0, 0), |(steps, dishes), shard| (steps + shard.done.0, dishes + shard.done.1))
     }
 
     /// Steps that are done, well or badly; stopped ones are not.
     #[must_use]
     pub fn steps_done(&self) -> u64 {
-        self.steps_done.load(Ordering::Relaxed)
+        self.progress().0
     }
 
     /// Number of the last event given out.
@@ -113,6 +111,11 @@ impl Recorder {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn open_shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        let open = self.shards.iter().filter_map(OnceLock::get);
+        open.map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Announces the start of a step; answers the number of the announcement.
     pub fn started(&self, lane: usize, at: StepRef, offset: Ns) -> u32 {
         if !self.live {
@@ -124,11 +127,11 @@ impl Recorder {
         seq
     }
 
-    /// Writes down a step that is over.
-    pub fn finished(&self, lane: usize, mut record: StepRecord) {
+    /// Writes down a step that is over; if it was the last of its dish and succeeded, the dish is over with it.
+    pub fn finished(&self, lane: usize, mut record: StepRecord, is_last: bool) {
         let mut shard = self.shard(lane);
         let lag = record.lag_of(self.waits[usize::from(record.at.step)]);
-        let outcome = record.outcome;
+        let (outcome, finished) = (record.outcome, record.finished);
         shard.totals.add(&record, lag);
         if let Some(value) = record.value {
             let step = usize::from(record.at.step);
@@ -146,29 +149,23 @@ impl Recorder {
         } else if draw::bits(self.spec.seed, record.at.dish, record.at.step) <= self.keep {
             shard.records.push(record);
         }
-        drop(shard);
         // A stopped step is not done: an order all of whose steps are done has succeeded or failed, never been canceled.
-        self.steps_done.fetch_add(u64::from(outcome != Outcome::Canceled), Ordering::Relaxed);
+        shard.done.0 += u64::from(outcome != Outcome::Canceled);
+        if is_last && outcome == Outcome::Succeeded {
+            shard.dish_over(Some(finished));
+        }
     }
 
     /// Writes down that a dish is over.
     pub fn dish_over(&self, lane: usize, offset: Ns, succeeded: bool) {
-        let mut shard = self.shard(lane);
-        if succeeded {
-            shard.dishes.push(offset);
-        } else {
-            shard.dishes_failed += 1;
-        }
-        drop(shard);
-        self.dishes_done.fetch_add(1, Ordering::Relaxed);
+        self.shard(lane).dish_over(succeeded.then_some(offset));
     }
 
     /// Events after `seq` that leave no gap, in order. A number drawn but not yet written holds back those behind it.
     #[must_use]
     pub fn events_after(&self, seq: u32) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for shard in self.open_shards() {
             // Within a shard numbers rise, so what is new is at the end.
             let fresh = shard.events.iter().rev().take_while(|e| e.seq > seq);
             events.extend(fresh);
@@ -184,17 +181,16 @@ impl Recorder {
     #[must_use]
     pub fn records_so_far(&self) -> Vec<StepRecord> {
         let mut all = Vec::new();
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
-            all.extend_from_slice(&shard.lock().unwrap_or_else(PoisonError::into_inner).records);
-        }
+        self.open_shards().for_each(|shard| all.extend_from_slice(&shard.records));
         all.sort_unstable_by_key(|r| (r.finished, r.at.dish, r.at.step));
         all
     }
 
     /// Counts dishes whose kitchen did not live to finish them.
     pub fn dishes_lost(&self, dishes: u32) {
-        self.shard(0).dishes_failed += dishes;
-        self.dishes_done.fetch_add(dishes, Ordering::Relaxed);
+        let mut shard = self.shard(0);
+        shard.dishes_failed += dishes;
+        shard.done.1 += dishes;
     }
 
     /// Adds what the processes of this run used.
@@ -209,8 +205,7 @@ impl Recorder {
     pub fn harvest(&self, end: Ns) -> (Harvest, u32) {
         let mut all = Harvest::default();
         let mut open: Vec<Event> = Vec::new();
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut shard in self.open_shards() {
             all.merge(shard.take_harvest());
             open.extend(std::mem::take(&mut shard.events));
         }
@@ -244,6 +239,15 @@ pub fn told(records: &[StepRecord]) -> Vec<Event> {
 }
 
 impl Shard {
+    /// A dish succeeded then, or failed.
+    fn dish_over(&mut self, succeeded: Option<Ns>) {
+        match succeeded {
+            Some(offset) => self.dishes.push(offset),
+            None => self.dishes_failed += 1,
+        }
+        self.done.1 += 1;
+    }
+
     fn take_harvest(&mut self) -> Harvest {
         Harvest {
             records: std::mem::take(&mut self.records),
