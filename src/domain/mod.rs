@@ -4,6 +4,7 @@
 
 pub mod ask;
 pub mod ask_json;
+pub mod client;
 pub mod draw;
 pub mod id;
 pub mod job;

@@ -4,6 +4,7 @@
 //! knows no path but by its first segments, for the metrics.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use tower::Service;
 
+use super::caller::Caller;
 use super::problem::{self, Problem};
 use crate::clock;
 use crate::metrics::{HttpLabels, Metrics};
@@ -25,13 +27,20 @@ use crate::metrics::{HttpLabels, Metrics};
 pub struct Around {
     router: Router,
     metrics: Arc<Metrics>,
+    caller: Caller,
 }
 
 impl Around {
     /// Surrounds this router.
     #[must_use]
     pub fn new(router: Router, metrics: Arc<Metrics>) -> Self {
-        Self { router, metrics }
+        Self { router, metrics, caller: Caller::at(Ipv4Addr::UNSPECIFIED.into()) }
+    }
+
+    /// The same for a connection from this address.
+    #[must_use]
+    pub fn at(&self, peer: IpAddr) -> Self {
+        Self { caller: Caller::at(peer), ..self.clone() }
     }
 }
 
@@ -40,10 +49,11 @@ impl hyper::service::Service<Request<Incoming>> for Around {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let started = clock::now();
         let (method, route) = (method(request.method()), route(request.uri().path()));
         let metrics = self.metrics.clone();
+        request.extensions_mut().insert(self.caller.clone());
         let answer = self.router.clone().call(request);
         Box::pin(async move {
             // The panic itself is in the log, written by the panic hook.

@@ -5,6 +5,7 @@
 
 pub mod around;
 pub mod batch;
+pub mod caller;
 pub mod catalog;
 pub mod comparison_wire;
 pub mod comparisons;

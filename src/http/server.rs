@@ -35,9 +35,9 @@ pub async fn serve(listener: TcpListener, door: Around, mut closing: watch::Rece
         // A JoinSet keeps what is finished until it is asked.
         while connections.try_join_next().is_some() {}
         match accepted {
-            (Ok(seat), Ok((stream, _))) => {
+            (Ok(seat), Ok((stream, peer))) => {
                 let _ = stream.set_nodelay(true);
-                let connection = connection(stream, door.clone(), closing.clone());
+                let connection = connection(stream, door.at(peer.ip()), closing.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(seat);

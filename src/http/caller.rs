@@ -1,0 +1,46 @@
+//! Who a request comes from, for handlers.
+//!
+//! [`super::around`] puts it into every request before the router sees it. It deliberately decides nothing but what the
+//! caller may see.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use crate::domain::client::Client;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// As quotas and turns are counted.
+    pub client: Client,
+    /// Whether it sees the orders of others.
+    pub sees_all: bool,
+}
+
+impl Caller {
+    /// Somebody at this address, on a house without access control: everybody sees everything.
+    #[must_use]
+    pub fn at(ip: IpAddr) -> Self {
+        Self { client: Client::address(ip), sees_all: true }
+    }
+
+    /// Whether it sees what this client placed.
+    #[must_use]
+    pub fn sees(&self, owner: &Client) -> bool {
+        self.sees_all || self.client == *owner
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        // Never absent behind `Around`; a nobody who sees only what nobody placed is the safe answer.
+        let nobody = || Self { sees_all: false, ..Self::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) };
+        Ok(caller.unwrap_or_else(nobody))
+    }
+}
