@@ -9,12 +9,13 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::clock;
 use crate::config::Serve;
 use crate::domain::job::Status;
+use crate::domain::limits;
 use crate::http::around::Around;
 use crate::http::{AppState, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
@@ -71,7 +72,8 @@ impl App {
         let listener = TcpListener::bind(serve.bind).await?;
         let (kitchen, comparisons) = kitchen(serve, staff);
         let (closing, watch) = watch::channel(false);
-        let state = AppState { kitchen, comparisons, closing: watch };
+        let state =
+            AppState { kitchen, comparisons, closing: watch, streams: Arc::new(Semaphore::new(limits::STREAMS)) };
         Ok(Self { listener, state, closing, grace: serve.grace() })
     }
 

@@ -64,6 +64,8 @@ def latency(bench) -> Iterator[Row]:
             burning = client.place(one_step(model, BURNERS, {"kind": "cpu", "ms": burn_ms}, setup))
             probes = _probes()
             lags_ms, priority = probe.run(service.port, probes, RATE_PER_S, count)
+            # A new connection: the first was idle for longer than the service keeps such open.
+            client = service.client()
             state = client.get(f"/orders/{burning['id']}")
             if state["status"] != "running":
                 raise RuntimeError(

@@ -10,6 +10,7 @@ use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
 use crate::app;
 use crate::config::{Cli, Cook};
 use crate::domain::ask::{OrderAsk, RecipeAsk, SetupAsk, Value};
+use crate::domain::client::Client;
 use crate::domain::job::{Job, Status};
 use crate::domain::narration;
 use crate::domain::resolve::Violation;
@@ -38,7 +39,7 @@ async fn run_on(cook: Cook) -> ExitCode {
     let (kitchen, _) = app::kitchen(&serve, StaffConfig::of_this_process());
     let json = cook.json;
     let job = match ask(cook).and_then(|ask| kitchen.resolve(ask)) {
-        Ok(spec) => kitchen.submit(vec![spec]).ok().and_then(|mut jobs| jobs.pop()),
+        Ok(spec) => kitchen.submit(&Client::house(), vec![spec], None).ok().and_then(|mut placed| placed.jobs.pop()),
         Err(bad) => {
             bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
             return ExitCode::from(EXIT_USAGE);

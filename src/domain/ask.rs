@@ -61,6 +61,10 @@ pub struct OrderAsk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub timeout_ms: Option<u64>,
+    /// Time after acceptance by which the order must have begun; otherwise it ends as `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400_000)]
+    pub expires_in_ms: Option<u64>,
     /// Your own marks, to filter lists by.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
@@ -69,10 +73,6 @@ pub struct OrderAsk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub arrivals: Option<Planned>,
-    /// Planned, not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub expires_in_ms: Option<Planned>,
 }
 
 /// A recipe as asked: a built-in's name, or steps of your own.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use super::id::OrderId;
 use super::recipe::StepRef;
 use super::spec::Spec;
@@ -99,13 +100,15 @@ pub enum ErrorKind {
     Shutdown,
     /// A kitchen could not be started.
     Spawn,
+    /// It had not begun by its start deadline.
+    Expired,
 }
 
 impl ErrorKind {
     /// Name on the wire, and slug of its problem page.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn"][self as usize]
+        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired"][self as usize]
     }
 }
 
@@ -125,6 +128,10 @@ pub struct OrderError {
 pub struct Job {
     /// Its id.
     pub id: OrderId,
+    /// Who placed it.
+    pub owner: Client,
+    /// The order this is another try of.
+    pub retry_of: Option<OrderId>,
     /// What was asked, resolved.
     pub spec: Arc<Spec>,
     /// Its state.
@@ -137,6 +144,8 @@ pub struct Job {
     pub started_us: Option<i64>,
     /// Ended, microseconds since 1970.
     pub finished_us: Option<i64>,
+    /// Kept until then, unless the house needs the room; microseconds since 1970.
+    pub retained_us: Option<i64>,
     /// Time from acceptance to start, on the monotonic clock, nanoseconds.
     pub queue_ns: u64,
     /// Somebody asked to stop it.

@@ -28,6 +28,10 @@ pub const NAME_CHARS: usize = 100;
 pub const SPEED: u64 = 1_000_000;
 /// Milliseconds of `timeout_ms`: a day.
 pub const TIMEOUT_MS: u64 = 86_400_000;
+/// Milliseconds of `expires_in_ms`: a day.
+pub const EXPIRES_IN_MS: u64 = 86_400_000;
+/// Characters of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// Kitchen threads leased to orders at once, and so the most one order may ask for.
 pub const THREADS: u32 = 4_096;
 /// Child processes leased to orders at once, and so the most one order may ask for.
@@ -38,6 +42,8 @@ pub const ASSISTANTS: u32 = 256;
 pub const RECORDS: u64 = 10_000;
 /// Seconds a request may be held by `wait`.
 pub const HOLD_S: u64 = 60;
+/// Event streams open at once.
+pub const STREAMS: usize = 1_000;
 /// Orders on one page of a list, and what a page holds when nothing is said.
 pub const PAGE: usize = 200;
 /// Orders on a page when nothing is said.

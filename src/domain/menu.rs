@@ -97,6 +97,8 @@ pub fn example(name: &str, dishes: u32) -> super::spec::Spec {
         seed: 1,
         max_in_flight: None,
         timeout: None,
+        expires_in: None,
+        traceparent: None,
         labels: Box::default(),
     }
 }

@@ -19,6 +19,8 @@ pub mod resolve;
 mod resolve_recipe;
 pub mod spec;
 pub mod summary;
+pub mod trace;
+pub mod turns;
 
 /// A point on the monotonic clock, or a span on it, in nanoseconds.
 pub type Ns = u64;

@@ -84,10 +84,8 @@ pub fn with_preset(ask: OrderAsk, bad: &mut Vec<Violation>) -> OrderAsk {
 pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
     let mut bad = Vec::new();
     let ask = with_preset(ask, &mut bad);
-    for (planned, name) in [(&ask.arrivals, "arrivals"), (&ask.expires_in_ms, "expires_in_ms")] {
-        if planned.is_some() {
-            bad.push(Violation::new(format!("/{name}"), format!("`{name}` is not built yet")));
-        }
+    if ask.arrivals.is_some() {
+        bad.push(Violation::new("/arrivals", "`arrivals` is not built yet"));
     }
     let row = model(&ask, house.models, &mut bad);
     let setup = options::resolve(row.name, row.options, &ask.setup.clone().unwrap_or_default(), "/setup", &mut bad);
@@ -117,6 +115,10 @@ pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
             .max_in_flight
             .map(|n| number(Some(n), 1, 1, limits::STEPS_PER_ORDER, "max_in_flight") as u32),
         timeout: ask.timeout_ms.map(|n| Duration::from_millis(number(Some(n), 1, 1, limits::TIMEOUT_MS, "timeout_ms"))),
+        expires_in: ask
+            .expires_in_ms
+            .map(|n| Duration::from_millis(number(Some(n), 1, 1, limits::EXPIRES_IN_MS, "expires_in_ms"))),
+        traceparent: None,
         labels: labels(ask.labels.as_ref(), &mut bad),
         recipe,
     };

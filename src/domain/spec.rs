@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::recipe::{Recipe, Step, StepOrder, StepRef, Work};
+use super::trace::TraceParent;
 
 /// Row of the model table ([`crate::model::ALL`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,6 +76,10 @@ pub struct Spec {
     pub max_in_flight: Option<u32>,
     /// Run time after which it fails.
     pub timeout: Option<Duration>,
+    /// Time after acceptance by which it must have begun.
+    pub expires_in: Option<Duration>,
+    /// The client's trace, as W3C Trace Context writes it (`traceparent`), for whoever reports on this order.
+    pub traceparent: Option<TraceParent>,
     /// The client's own marks.
     pub labels: Box<[(Box<str>, Box<str>)]>,
 }

@@ -84,6 +84,9 @@ fn route(path: &str) -> &'static str {
     match (segments.next().unwrap_or_default(), segments.next(), segments.next()) {
         ("orders", None, _) => "/orders",
         ("orders", Some("batch"), None) => "/orders/batch",
+        ("orders", Some("cancel"), None) => "/orders/cancel",
+        ("orders", Some(_), Some("retry")) => "/orders/{id}/retry",
+        ("events", None, _) => "/events",
         ("orders", Some(_), None) => "/orders/{id}",
         ("orders", Some(_), Some("events")) => "/orders/{id}/events",
         ("orders", Some(_), Some("steps")) => "/orders/{id}/steps",

@@ -9,14 +9,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::caller::Caller;
+use super::once;
 use super::orders::{json, refusal};
 use super::problem::{self, Problem};
 use super::request;
-use super::wire::OrderView;
+use super::wire::{self, OrderView};
 use crate::domain::ask::OrderAsk;
 use crate::domain::ask_json::objects;
 use crate::domain::limits;
 use crate::domain::resolve::Violation;
+use crate::domain::spec::Spec;
 
 /// What `POST /orders/batch` accepts.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,6 +45,10 @@ pub struct BatchView<'a> {
 ///
 /// All or nothing: if one cannot be accepted, none is, and every violation of every order is listed.
 #[utoipa::path(post, path = "/orders/batch", operation_id = "placeOrders", tag = "orders",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "As for one order; it names the whole batch."),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried with each order."),
+    ),
     request_body = BatchAsk,
     responses(
         (status = 202, description = "Accepted; read each order for its end", body = BatchView),
@@ -49,12 +56,23 @@ pub struct BatchView<'a> {
         (status = 413, description = "Body too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Body not JSON by its content type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Violations, each with its pointer", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "You have your share of the house", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The house is full or closing", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn place(State(app): State<AppState>, headers: HeaderMap, body: Body) -> Result<Response<Body>, Problem> {
+pub async fn place(
+    State(app): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Problem> {
+    let key = once::key(&headers)?;
     let body = request::bytes_up_to(limits::BATCH_BYTES, &headers, body).await?;
-    app.kitchen.admits().map_err(refusal)?;
+    if key.is_none() {
+        app.kitchen.admits(&caller.client).map_err(refusal)?;
+    }
     let ask: BatchAsk = request::json(&headers, &body)?;
+    let once = key.map(|key| once::of(&caller, key, "/orders/batch", &ask.orders));
+    let traceparent = request::traceparent(&headers);
     let mut bad = Vec::new();
     if ask.orders.is_empty() || ask.orders.len() > limits::BATCH {
         bad.push(Violation::new("/orders", format!("must be 1 to {} orders", limits::BATCH)));
@@ -62,7 +80,7 @@ pub async fn place(State(app): State<AppState>, headers: HeaderMap, body: Body) 
     let mut specs = Vec::with_capacity(ask.orders.len().min(limits::BATCH));
     for (i, order) in ask.orders.into_iter().take(limits::BATCH).enumerate() {
         match app.kitchen.resolve(order) {
-            Ok(spec) => specs.push(spec),
+            Ok(spec) => specs.push(Spec { traceparent, ..spec }),
             Err(found) => {
                 let below = |v: Violation| Violation::new(format!("/orders/{i}{}", v.pointer), v.detail);
                 bad.extend(found.into_iter().map(below));
@@ -72,7 +90,11 @@ pub async fn place(State(app): State<AppState>, headers: HeaderMap, body: Body) 
     if !bad.is_empty() {
         return Err(Problem::with(&problem::INVALID, bad));
     }
-    let jobs = app.kitchen.submit(specs).map_err(refusal)?;
-    let data = jobs.iter().map(|job| OrderView::new(job, None)).collect();
-    Ok(json(StatusCode::ACCEPTED, &BatchView { data }))
+    let placed = app.kitchen.submit(&caller.client, specs, once).map_err(refusal)?;
+    let data = placed.jobs.iter().map(|job| OrderView::new(job, wire::live(&app.kitchen, job))).collect();
+    let mut response = json(StatusCode::ACCEPTED, &BatchView { data });
+    if placed.before {
+        once::replayed(&mut response);
+    }
+    Ok(response)
 }

@@ -132,7 +132,7 @@ pub struct Limit(u64);
     responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
 pub async fn limits(State(app): State<AppState>) -> Response<Body> {
     let (budget, bounds) = (app.kitchen.config.budget, app.kitchen.config.bounds);
-    let rows: [(&'static str, u64); 26] = [
+    let rows: [(&'static str, u64); 29] = [
         ("body_bytes", limits::BODY_BYTES as u64),
         ("batch_bytes", limits::BATCH_BYTES as u64),
         ("batch_orders", limits::BATCH as u64),
@@ -149,6 +149,9 @@ pub async fn limits(State(app): State<AppState>) -> Response<Body> {
         ("children", u64::from(budget.children)),
         ("assistants", u64::from(limits::ASSISTANTS)),
         ("recorded_steps", limits::RECORDS),
+        ("expires_in_ms", limits::EXPIRES_IN_MS),
+        ("idempotency_key_chars", limits::IDEMPOTENCY_KEY_CHARS as u64),
+        ("event_streams", limits::STREAMS as u64),
         ("hold_s", limits::HOLD_S),
         ("page", limits::PAGE as u64),
         ("active_orders", bounds.active_orders as u64),

@@ -13,27 +13,75 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
+use super::caller::Caller;
 use super::orders::{find, id};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::wire::{self, OrderView, ms};
+use crate::clock;
+use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
-use crate::domain::narration;
 use crate::domain::record::Outcome;
+use crate::domain::{limits, narration};
+use crate::kitchen::Found;
 use crate::model::recorder::{self, Event as StepEvent};
 
 /// Time between two looks: below what a person sees as delay, above what a look costs by a factor of a thousand.
-const LOOK: Duration = Duration::from_millis(40);
+pub(super) const LOOK: Duration = Duration::from_millis(40);
 /// Time between two `progress` events.
 const PROGRESS: Duration = Duration::from_millis(100);
 /// Sign of life for proxies that close silent connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a client is told to wait before it reconnects.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
+/// How long a stream lives before the client has to come again: so that nobody holds a seat for ever.
+const AGE: Duration = Duration::from_secs(3_600);
+
+/// A stream's seat, given up with it.
+pub(super) struct Seat {
+    until: Ns,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    /// A seat for one more stream.
+    pub(super) fn take(app: &AppState) -> Result<Self, Problem> {
+        let full = |_| Problem::new(&problem::STREAMS, format!("{} event streams are open", limits::STREAMS));
+        let permit = app.streams.clone().try_acquire_owned().map_err(full)?;
+        Ok(Self { until: clock::now() + clock::ns(AGE), _permit: permit })
+    }
+
+    /// Whether the stream has to end.
+    pub(super) fn is_over(&self, app: &AppState) -> bool {
+        app.is_closing() || clock::now() >= self.until
+    }
+}
+
+/// One event. JSON has no raw line breaks, so user text cannot split a frame.
+pub(super) fn event(name: &str, data: &impl Serialize) -> Event {
+    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+}
+
+/// The answer that these events are.
+pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response<Body> {
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// Waits this long, until something happens, or until the service ends.
+pub(super) async fn pause(app: &AppState, at_most: Duration, happening: impl Future<Output = ()>) {
+    let mut closing = app.closing.clone();
+    tokio::select! {
+        _ = tokio::time::timeout(at_most, happening) => {}
+        _ = closing.wait_for(|closing| *closing) => {}
+    }
+}
 
 /// Follow an order
 ///
@@ -53,20 +101,23 @@ const RETRY: Duration = Duration::from_secs(2);
         (status = 204, description = "Everything has been told"),
         (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many streams are open", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn follow(
     State(app): State<AppState>,
+    caller: Caller,
     Path(text): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let id = id(&text)?;
-    let job = find(&app.kitchen, id)?;
+    let job = find(&app.kitchen, &caller, id)?;
     let told = app.kitchen.run(id).map_or(0, |run| run.recorder.last_seq());
     let seen = headers.get("last-event-id").map(|v| position(v, &job, told));
     if job.status.is_done() && seen == Some(Some(last_seq(&job))) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut teller = Teller { app, id, seen: seen.flatten().unwrap_or(0), told: VecDeque::new(), over: false };
+    let seat = Seat::take(&app)?;
+    let mut teller = Teller { app, id, seen: seen.flatten().unwrap_or(0), told: VecDeque::new(), over: false, seat };
     match seen {
         Some(Some(_)) => {}
         Some(None) => {
@@ -79,9 +130,7 @@ pub async fn follow(
         let event = teller.next().await?;
         Some((Ok::<_, Infallible>(event), teller))
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(streamed(events))
 }
 
 /// The seq of an id of this order; `None` for an id that was never told. `told` is the last one of a running order.
@@ -104,6 +153,7 @@ struct Teller {
     seen: u32,
     told: VecDeque<Event>,
     over: bool,
+    seat: Seat,
 }
 
 #[derive(Serialize)]
@@ -132,18 +182,18 @@ impl Teller {
             if let Some(event) = self.told.pop_front() {
                 return Some(event);
             }
-            if self.over || self.app.is_closing() {
+            if self.over || self.seat.is_over(&self.app) {
                 return None;
             }
             let kitchen = self.app.kitchen.clone();
             let watched = kitchen.watch(self.id);
             let ended = watched.ended();
             // Gone while it was watched: nothing more to tell.
-            let job = find(&kitchen, self.id).ok()?;
+            let Found::Here(job) = kitchen.get(self.id) else { return None };
             self.look(&job);
             if self.told.is_empty() && !self.over {
-                let pause = if job.spec.steps_total() > crate::domain::limits::RECORDS { PROGRESS } else { LOOK };
-                let _ = tokio::time::timeout(pause, ended).await;
+                let look = if job.spec.steps_total() > limits::RECORDS { PROGRESS } else { LOOK };
+                self::pause(&self.app, look, ended).await;
                 self.progress(&job, &mut progressed);
             }
         }
@@ -214,9 +264,8 @@ impl Teller {
         self.tell(name, Some((job.attempt.max(1), event.seq)), &data);
     }
 
-    /// JSON has no raw line breaks, so user text cannot split a frame.
     fn tell(&mut self, name: &str, id: Option<(u32, u32)>, data: &impl Serialize) {
-        let mut event = Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default());
+        let mut event = event(name, data);
         if let Some((attempt, seq)) = id {
             event = event.id(format!("{attempt}.{seq}"));
         } else if name == "snapshot" {

@@ -110,9 +110,14 @@ pub struct Stats {
 #[utoipa::path(get, path = "/stats", operation_id = "getStats", tag = "house",
     responses((status = 200, description = "The counts", body = Stats)))]
 pub async fn stats(State(app): State<AppState>) -> Response<Body> {
+    json(StatusCode::OK, &counts(&app))
+}
+
+/// The counts of the house.
+pub(super) fn counts(app: &AppState) -> Stats {
     let counts = app.kitchen.store.counts();
     let of = |status: Status| counts.by_status[status as usize];
-    let stats = Stats {
+    Stats {
         accepted: counts.accepted,
         queued: of(Status::Queued),
         running: of(Status::Running),
@@ -124,8 +129,7 @@ pub async fn stats(State(app): State<AppState>) -> Response<Body> {
         active_bytes: counts.active_bytes as u64,
         ended_bytes: counts.ended_bytes as u64,
         children: app.kitchen.staff.pass_if_started().map_or(0, |pass| pass.alive() as u64),
-    };
-    json(StatusCode::OK, &stats)
+    }
 }
 
 /// Prometheus metrics

@@ -3,6 +3,7 @@
 //! Every path is spelled once, beside its handler; [`router`] lists the handlers. It deliberately writes nothing to the
 //! store and starts nothing.
 
+pub mod all_events;
 pub mod around;
 pub mod batch;
 pub mod caller;
@@ -11,6 +12,8 @@ pub mod comparison_wire;
 pub mod comparisons;
 pub mod events;
 pub mod house;
+pub mod once;
+pub mod order_acts;
 pub mod order_list;
 pub mod orders;
 pub mod pages;
@@ -25,7 +28,7 @@ mod wire_parts;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
@@ -39,6 +42,8 @@ pub struct AppState {
     pub comparisons: Arc<Comparisons>,
     /// Turns true when the service is about to end: streams end then.
     pub closing: watch::Receiver<bool>,
+    /// Seats for event streams.
+    pub streams: Arc<Semaphore>,
 }
 
 impl AppState {

@@ -4,19 +4,22 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::LINK;
-use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::http::header::{CONTENT_TYPE, ETAG, LINK};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::AppState;
+use super::caller::Caller;
 use super::orders::json;
-use super::problem::Problem;
-use super::request::Params;
+use super::problem::{self, Problem};
+use super::request::{self, Params};
 use super::wire::{self, OrderView};
 use crate::domain::id::OrderId;
 use crate::domain::job::Status;
 use crate::domain::limits;
+use crate::domain::resolve::Violation;
 use crate::store::Query;
 
 /// One page of orders.
@@ -46,17 +49,24 @@ pub struct PageView<'a> {
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
     ),
     responses(
-        (status = 200, description = "A page", body = PageView, headers(("Link" = String, description = "rel=next"))),
+        (status = 200, description = "A page", body = PageView,
+            headers(("Link" = String, description = "rel=next"), ("ETag" = String, description = "Of the page's content"))),
+        (status = 304, description = "The page is as `If-None-Match` says"),
         (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<AppState>, uri: Uri) -> Result<Response<Body>, Problem> {
+pub async fn list(
+    State(app): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
     let kitchen = &app.kitchen;
-    let query = query(&uri)?;
+    let query = Query { owner: (!caller.sees_all).then_some(caller.client), ..of_uri(&uri)? };
     let page = kitchen.store.list(&query);
     let next_cursor = page.next.map(|id| id.to_string());
     let data = page.jobs.iter().map(|job| OrderView::new(job, wire::live(kitchen, job))).collect();
-    let mut response =
-        json(StatusCode::OK, &PageView { data, has_more: next_cursor.is_some(), next_cursor: next_cursor.clone() });
+    let view = PageView { data, has_more: next_cursor.is_some(), next_cursor: next_cursor.clone() };
+    let mut response = tagged(&headers, &view);
     if let Some(cursor) = next_cursor {
         let rest = uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty() && !p.starts_with("cursor="));
         let query: Vec<_> = rest.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
@@ -67,29 +77,81 @@ pub async fn list(State(app): State<AppState>, uri: Uri) -> Result<Response<Body
     Ok(response)
 }
 
-fn query(uri: &Uri) -> Result<Query, Problem> {
-    let mut params = Params::of(uri)?;
-    let mut query = Query { limit: limits::PAGE_DEFAULT, ..Query::default() };
-    for name in params.take("status")?.iter().flat_map(|list| list.split(',')) {
-        let status = Status::parse(name).ok_or_else(|| {
-            Problem::query("status", format!("must be of {}", Status::ALL.map(Status::name).join(", ")))
-        })?;
-        query.status.push(status);
-    }
-    if let Some(name) = params.take("model")? {
-        let row = crate::model::rows().into_iter().find(|row| row.name == name);
-        query.model = Some(row.ok_or_else(|| Problem::query("model", "is not a model of this service"))?.id);
-    }
-    query.labels = params.take_prefixed("label.");
-    let mut time = |name: &str| match params.take(name)? {
-        None => Ok(None),
-        Some(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(at) => Ok(Some(OrderId::floor_of(at.as_microsecond()))),
-            Err(_) => Err(Problem::query(name, "must be a time such as 2026-01-31T12:00:00Z")),
-        },
+/// A JSON answer with a tag made of its content, or 304 if the client has just that.
+fn tagged(headers: &HeaderMap, view: &impl Serialize) -> Response<Body> {
+    let body = match serde_json::to_vec(view) {
+        Ok(body) => body,
+        Err(_) => return json(StatusCode::OK, view),
     };
-    query.after = time("created_after")?;
-    query.before = time("created_before")?;
+    let tag = format!("\"{}\"", Uuid::new_v5(&Uuid::nil(), &body).simple());
+    let mut response = Response::new(Body::empty());
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    if request::has_seen(headers, &tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *response.body_mut() = Body::from(body);
+    }
+    response
+}
+
+/// What an order must be, as a client writes it: in a query string or in a body.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Names of states.
+    pub status: Vec<String>,
+    /// Name of a model.
+    pub model: Option<String>,
+    /// Labels.
+    pub labels: Vec<(String, String)>,
+    /// RFC 3339.
+    pub created_after: Option<String>,
+    /// RFC 3339.
+    pub created_before: Option<String>,
+}
+
+/// Reads conditions; `place` says where a violation of the field of this name is.
+pub fn query(given: Conditions, place: impl Fn(&str) -> String) -> Result<Query, Violation> {
+    let mut query = Query { limit: limits::PAGE_DEFAULT, labels: given.labels, ..Query::default() };
+    for name in &given.status {
+        query.status.push(Status::parse(name).ok_or_else(|| {
+            let names = Status::ALL.map(Status::name).join(", ");
+            Violation::new(place("status"), format!("must be of {names}"))
+        })?);
+    }
+    if let Some(name) = given.model {
+        let row = crate::model::rows().into_iter().find(|row| row.name == name);
+        query.model = Some(row.ok_or_else(|| Violation::new(place("model"), "is not a model of this service"))?.id);
+    }
+    let time = |text: Option<String>, name: &str| match text.map(|text| text.parse::<jiff::Timestamp>()) {
+        None => Ok(None),
+        Some(Ok(at)) => Ok(Some(OrderId::floor_of(at.as_microsecond()))),
+        Some(Err(_)) => Err(Violation::new(place(name), "must be a time such as 2026-01-31T12:00:00Z")),
+    };
+    query.after = time(given.created_after, "created_after")?;
+    query.before = time(given.created_before, "created_before")?;
+    Ok(query)
+}
+
+/// Ended orders were asked for where only active ones make sense.
+#[must_use]
+pub fn only_active() -> Violation {
+    Violation::new("/status", "only queued and running orders can be stopped")
+}
+
+/// The conditions, page and cursor of a request's query.
+fn of_uri(uri: &Uri) -> Result<Query, Problem> {
+    let mut params = Params::of(uri)?;
+    let given = Conditions {
+        status: params.take("status")?.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
+        model: params.take("model")?,
+        labels: params.take_prefixed("label."),
+        created_after: params.take("created_after")?,
+        created_before: params.take("created_before")?,
+    };
+    let mut query = query(given, str::to_owned).map_err(|bad| Problem::with(&problem::INVALID_QUERY, vec![bad]))?;
     if let Some(limit) = params.number("limit", 1, limits::PAGE as u64)? {
         query.limit = limit as usize;
     }

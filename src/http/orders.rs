@@ -1,4 +1,4 @@
-//! Placing, reading, stopping and deleting orders.
+//! Placing and reading orders.
 //!
 //! It deliberately holds no rule of cooking: read, call the kitchen, render.
 
@@ -13,6 +13,8 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::AppState;
+use super::caller::Caller;
+use super::once;
 use super::problem::{self, Problem};
 use super::request::{self, Hold, Params};
 use super::wire::{self, OrderView};
@@ -20,9 +22,9 @@ use crate::domain::ask::OrderAsk;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
 use crate::kitchen::{Found, Kitchen, Refusal};
-use crate::store::{CancelAnswer, DeleteAnswer};
 
-type Answer = Result<Response<Body>, Problem>;
+/// What handlers answer.
+pub type Answer = Result<Response<Body>, Problem>;
 
 /// Place an order
 ///
@@ -43,44 +45,65 @@ type Answer = Result<Response<Body>, Problem>;
         ("seed" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_i64, description = "Without a body: fixes random draws."),
         ("max_in_flight" = Option<u64>, Query, minimum = 1, maximum = 3_000_000, description = "Without a body: dishes at once."),
         ("timeout_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: run time limit."),
+        ("expires_in_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: start deadline."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, bare or quoted: the same request with the same key places one order, however often it is sent. Kept as long as the order."),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried with the order."),
     ),
     request_body(content = OrderAsk, description = "The order; no body if the query says it."),
     responses(
         (status = 202, description = "Accepted; not ended yet", body = OrderView,
-            headers(("Location" = String, description = "The order"), ("Retry-After" = String, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"))),
+            headers(("Location" = String, description = "The order"), ("Retry-After" = String, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"), ("Idempotency-Replayed" = String, description = "`true` if this key had placed the order before"))),
         (status = 200, description = "Accepted and ended within `wait`", body = OrderView,
             headers(("X-Order-Status" = String, description = "Its status"))),
-        (status = 400, description = "Not JSON, or a field twice", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not JSON, a field twice, or a bad key", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Body too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Body not JSON by its content type", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Violations, each with its pointer", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Violations, each with its pointer; or a key that was used for another request", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "You have your share of the house", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = String, description = "Seconds"))),
         (status = 503, description = "The house is full or closing", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn place(State(app): State<AppState>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     let kitchen = &app.kitchen;
     let mut params = Params::of(&uri)?;
     let hold = request::hold(&mut params, &headers)?;
+    let key = once::key(&headers)?;
     let body = request::bytes(&headers, body).await?;
-    kitchen.admits().map_err(refusal)?;
+    if key.is_none() {
+        // What has a key may have been here before, and is answered then however full the house is.
+        kitchen.admits(&caller.client).map_err(refusal)?;
+    }
     let ask = request::order(&mut params, &headers, &body)?;
     params.done()?;
-    let spec = kitchen.resolve(ask).map_err(|bad| Problem::with(&problem::INVALID, bad))?;
-    let job = kitchen.submit(vec![spec]).map_err(refusal)?.pop();
-    let job = job.ok_or_else(|| Problem::new(&problem::INTERNAL, "an accepted order was not returned"))?;
+    let once = key.map(|key| once::of(&caller, key, "/orders", &ask));
+    let mut spec = kitchen.resolve(ask).map_err(|bad| Problem::with(&problem::INVALID, bad))?;
+    spec.traceparent = request::traceparent(&headers);
+    let placed = kitchen.submit(&caller.client, vec![spec], once).map_err(refusal)?;
+    let job = placed.jobs.into_iter().next().ok_or_else(replayed_and_gone)?;
     let job = match hold.seconds {
         0 => job,
-        seconds => held(kitchen, job.id, seconds, None).await?,
+        seconds => held(kitchen, &caller, job.id, seconds, None).await?,
     };
-    let status = if job.status.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let status = if job.status.is_done() && hold.seconds > 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = render(kitchen, &job, status);
     applied(&mut response, hold);
+    if placed.before {
+        once::replayed(&mut response);
+    }
     Ok(response)
+}
+
+/// The order of a key that was forgotten between the look at the key and the look at the order.
+fn replayed_and_gone() -> Problem {
+    Problem::new(&problem::GONE, "the order of this Idempotency-Key is no longer kept")
 }
 
 /// Why the house did not accept an order.
 pub fn refusal(refusal: Refusal) -> Problem {
     match refusal {
-        Refusal::Full => Problem::new(&problem::FULL, refusal.to_string()),
+        Refusal::Full(wait) => Problem::new(&problem::FULL, refusal.to_string()).after(wait),
+        Refusal::Share(wait) => Problem::new(&problem::QUOTA, refusal.to_string()).after(wait),
+        Refusal::KeyReused => Problem::new(&problem::KEY_REUSED, refusal.to_string()),
         Refusal::Draining => Problem::new(&problem::DRAINING, refusal.to_string()),
     }
 }
@@ -95,7 +118,7 @@ fn applied(response: &mut Response<Body>, hold: Hold) {
 }
 
 /// The order as it stands, with every header an order's answer has.
-fn render(kitchen: &Kitchen, job: &Job, status: StatusCode) -> Response<Body> {
+pub fn render(kitchen: &Kitchen, job: &Job, status: StatusCode) -> Response<Body> {
     let live = wire::live(kitchen, job);
     let view = OrderView::new(job, live);
     let mut response = json(status, &view);
@@ -133,26 +156,34 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 }
 
 /// Holds until the order has ended, or changed from `seen`, or time is up.
-async fn held(kitchen: &Arc<Kitchen>, id: OrderId, seconds: u64, seen: Option<&str>) -> Result<Job, Problem> {
+async fn held(
+    kitchen: &Arc<Kitchen>,
+    caller: &Caller,
+    id: OrderId,
+    seconds: u64,
+    seen: Option<&str>,
+) -> Result<Job, Problem> {
     let watched = kitchen.watch(id);
     let ended = watched.ended();
-    let job = find(kitchen, id)?;
+    let job = find(kitchen, caller, id)?;
     let changed = seen.is_some_and(|seen| seen != wire::etag(&job, wire::live(kitchen, &job)));
     if job.status.is_done() || changed {
         return Ok(job);
     }
     // Time being up is no error: the order is answered as it stands.
     let _ = tokio::time::timeout(Duration::from_secs(seconds), ended).await;
-    find(kitchen, id)
+    find(kitchen, caller, id)
 }
 
-/// One order, or why it is not here.
-pub fn find(kitchen: &Kitchen, id: OrderId) -> Result<Job, Problem> {
+/// One order, or why it is not here. Another's order is as unknown as one that never was.
+pub fn find(kitchen: &Kitchen, caller: &Caller, id: OrderId) -> Result<Job, Problem> {
+    let unknown = || Problem::new(&problem::NOT_FOUND, format!("{id} was never issued by this service"));
     match kitchen.get(id) {
-        Found::Here(job) => Ok(*job),
+        Found::Here(job) if caller.sees(&job.owner) => Ok(*job),
+        Found::Here(_) => Err(unknown()),
         Found::Gone => Err(Problem::new(&problem::GONE, format!("{id} is no longer kept"))),
         Found::LostOnRestart => Err(Problem::new(&problem::LOST, format!("{id} was lost when the service restarted"))),
-        Found::Unknown => Err(Problem::new(&problem::NOT_FOUND, format!("{id} was never issued by this service"))),
+        Found::Unknown => Err(unknown()),
     }
 }
 
@@ -178,7 +209,13 @@ pub fn id(text: &str) -> Result<OrderId, Problem> {
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn get(State(app): State<AppState>, Path(text): Path<String>, uri: Uri, headers: HeaderMap) -> Answer {
+pub async fn get(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(text): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answer {
     let kitchen = &app.kitchen;
     let mut params = Params::of(&uri)?;
     let hold = request::hold(&mut params, &headers)?;
@@ -186,11 +223,11 @@ pub async fn get(State(app): State<AppState>, Path(text): Path<String>, uri: Uri
     let id = id(&text)?;
     let seen = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let job = match hold.seconds {
-        0 => find(kitchen, id)?,
-        seconds => held(kitchen, id, seconds, seen).await?,
+        0 => find(kitchen, &caller, id)?,
+        seconds => held(kitchen, &caller, id, seconds, seen).await?,
     };
     let tag = wire::etag(&job, wire::live(kitchen, &job));
-    if seen.is_some_and(|seen| seen.split(',').any(|s| s.trim().trim_start_matches("W/") == tag || s.trim() == "*")) {
+    if request::has_seen(&headers, &tag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             response.headers_mut().insert(ETAG, tag);
@@ -200,53 +237,4 @@ pub async fn get(State(app): State<AppState>, Path(text): Path<String>, uri: Uri
     let mut response = render(kitchen, &job, StatusCode::OK);
     applied(&mut response, hold);
     Ok(response)
-}
-
-/// Stop an order
-///
-/// A waiting order is canceled at once (200). A running one is asked to stop (202) and ends as `canceled` within 100 ms,
-/// child processes within 250 ms. Cancelling a canceled order again is a 200.
-#[utoipa::path(post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
-    params(("id" = String, Path, description = "The order's id")),
-    responses(
-        (status = 200, description = "Canceled", body = OrderView),
-        (status = 202, description = "Asked to stop", body = OrderView),
-        (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Ended otherwise", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub async fn cancel(State(app): State<AppState>, Path(text): Path<String>) -> Answer {
-    let id = id(&text)?;
-    match app.kitchen.cancel(id) {
-        CancelAnswer::Canceled(job) => Ok(render(&app.kitchen, &job, StatusCode::OK)),
-        CancelAnswer::Running(job) => Ok(render(&app.kitchen, &job, StatusCode::ACCEPTED)),
-        CancelAnswer::Ended(job) => {
-            Err(Problem::new(&problem::NOT_CANCELABLE, format!("{id} has {}", job.status.name())))
-        }
-        CancelAnswer::Absent => Err(find(&app.kitchen, id).err().unwrap_or_else(|| gone(id))),
-    }
-}
-
-/// Delete an order
-///
-/// Forgets an ended order and its steps. It never stops one: cancel it first.
-#[utoipa::path(delete, path = "/orders/{id}", operation_id = "deleteOrder", tag = "orders",
-    params(("id" = String, Path, description = "The order's id")),
-    responses(
-        (status = 204, description = "Forgotten"),
-        (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Still active", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub async fn delete(State(app): State<AppState>, Path(text): Path<String>) -> Answer {
-    let id = id(&text)?;
-    match app.kitchen.delete(id) {
-        DeleteAnswer::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
-        DeleteAnswer::Active => Err(Problem::new(&problem::ACTIVE, format!("{id} has not ended"))),
-        DeleteAnswer::Absent => Err(find(&app.kitchen, id).err().unwrap_or_else(|| gone(id))),
-    }
-}
-
-fn gone(id: OrderId) -> Problem {
-    Problem::new(&problem::GONE, format!("{id} is no longer kept"))
 }

@@ -2,8 +2,10 @@
 //!
 //! It deliberately holds no causes: what went wrong inside is logged, not sent.
 
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{self, ALLOW, CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -58,10 +60,20 @@ kinds! {
         "Every violation is listed with a JSON pointer into the body. Limits are refused by name, never clamped."
     INVALID_QUERY "invalid-query" 422 "A query parameter cannot be accepted"
         "Every violation is listed with the name of the parameter."
+    BAD_KEY "bad-idempotency-key" 400 "The Idempotency-Key cannot be read"
+        "Send one Idempotency-Key of 1 to 255 visible ASCII characters, bare or in double quotes."
+    KEY_REUSED "idempotency-key-reused" 422 "The Idempotency-Key was used for another request"
+        "A key names one request: the same path and the same content. Use a new key for a new order. Keys are kept as long as their orders."
+    EMPTY_FILTER "empty-filter" 422 "A filter is missing"
+        "Cancelling many orders needs at least one condition, so that an empty body cancels nothing by accident."
+    QUOTA "quota-exceeded" 429 "You have your share of the house"
+        "One client may have as many orders waiting or running as are still free: alone half of the house, two a third each. Try again after Retry-After seconds."
     INTERNAL "internal" 500 "The service failed"
         "This is a defect of the service. Its log has the cause."
     FULL "house-full" 503 "The house is full"
         "As many orders are waiting or running as the house can hold. Try again after Retry-After seconds."
+    STREAMS "too-many-streams" 503 "Too many streams are open"
+        "GET /limits says how many event streams may be open at once. Close one, or poll."
     DRAINING "draining" 503 "The house is closing"
         "The service is shutting down and accepts nothing more. Try again after Retry-After seconds."
     ORDER_TIMEOUT "timeout" 200 "The order ran longer than its timeout"
@@ -78,6 +90,8 @@ kinds! {
         "The order was running when the service ended."
     ORDER_SPAWN "spawn" 200 "A kitchen or thread could not be started"
         "The machine refused a process or a thread. See GET /limits, ulimit -u and the cgroup's pids.max."
+    ORDER_EXPIRED "expired" 200 "The order had not begun by its start deadline"
+        "Its expires_in_ms passed while it waited. It was not cooked at all."
     HOUSE_BUSY "house-busy" 200 "The house did not become empty"
         "A comparison needs the house to itself; other orders did not end within 60 s."
 }
@@ -115,10 +129,12 @@ pub struct Problem {
     pub errors: Vec<Fault>,
     #[serde(skip)]
     allow: Option<HeaderValue>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
-/// Seconds until a refused client should come back.
-const RETRY_AFTER_S: &str = "1";
+/// What a refused client is told to wait if nobody knows better.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Problem {
     /// A problem of this kind.
@@ -131,6 +147,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             allow: None,
+            retry_after: None,
         }
     }
 
@@ -146,6 +163,13 @@ impl Problem {
     #[must_use]
     pub fn query(name: &str, detail: impl Into<String>) -> Self {
         Self::with(&INVALID_QUERY, vec![Violation::new(name, detail)])
+    }
+
+    /// With the time after which to come back, in whole seconds on the wire.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     /// With the methods the path has.
@@ -164,8 +188,9 @@ impl IntoResponse for Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            let wait = self.retry_after.unwrap_or(RETRY_AFTER);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             // The rest of the body is not worth reading.

@@ -4,7 +4,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::{HeaderMap, Uri};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -13,6 +13,7 @@ use super::problem::{self, Problem};
 use crate::domain::ask::{OrderAsk, RecipeAsk};
 use crate::domain::limits;
 use crate::domain::resolve::Violation;
+use crate::domain::trace::TraceParent;
 
 /// The query parameters of a request, in order.
 pub struct Params(Vec<(String, String)>);
@@ -158,6 +159,19 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     out
 }
 
+/// Whether the client says that it has this version (`If-None-Match`, weak comparison as RFC 9110 13.1.2 asks).
+pub fn has_seen(headers: &HeaderMap, tag: &str) -> bool {
+    let seen = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    seen.is_some_and(|seen| seen.split(',').any(|s| s.trim().trim_start_matches("W/") == tag || s.trim() == "*"))
+}
+
+/// The trace this request belongs to. A malformed one is ignored, as W3C Trace Context asks.
+pub fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut values = headers.get_all("traceparent").iter();
+    let one = values.next().filter(|_| values.next().is_none())?;
+    TraceParent::parse(one.to_str().ok()?)
+}
+
 /// Reads an order: a JSON body, or, without one, the query shorthand.
 pub fn order(params: &mut Params, headers: &HeaderMap, body: &[u8]) -> Result<OrderAsk, Problem> {
     if !body.is_empty() {
@@ -175,6 +189,7 @@ pub fn order(params: &mut Params, headers: &HeaderMap, body: &[u8]) -> Result<Or
         speed: params.number("speed", 0, u64::MAX)?,
         seed: params.number("seed", 0, u64::MAX)?,
         max_in_flight: params.number("max_in_flight", 0, u64::MAX)?,
+        expires_in_ms: params.number("expires_in_ms", 0, u64::MAX)?,
         timeout_ms: params.number("timeout_ms", 0, u64::MAX)?,
         ..OrderAsk::default()
     };

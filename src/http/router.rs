@@ -16,15 +16,21 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
-use super::{AppState, batch, catalog, comparisons, events, house, order_list, orders, pages, steps, timeline};
+use super::{
+    AppState, all_events, batch, catalog, comparisons, events, house, order_acts, order_list, orders, pages, steps,
+    timeline,
+};
 
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(skeleton())
         .routes(routes!(orders::place, order_list::list))
-        .routes(routes!(orders::get, orders::delete))
+        .routes(routes!(orders::get, order_acts::delete))
         .routes(routes!(batch::place))
-        .routes(routes!(orders::cancel))
+        .routes(routes!(order_acts::cancel_many))
+        .routes(routes!(order_acts::cancel))
+        .routes(routes!(order_acts::retry))
         .routes(routes!(events::follow))
+        .routes(routes!(all_events::follow))
         .routes(routes!(steps::list))
         .routes(routes!(timeline::get))
         .routes(routes!(comparisons::place, comparisons::list))

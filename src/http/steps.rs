@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::caller::Caller;
 use super::orders::{find, id, json};
 use super::problem::Problem;
 use super::request::Params;
@@ -142,6 +143,7 @@ enum Format {
     ))]
 pub async fn list(
     State(app): State<AppState>,
+    caller: Caller,
     Path(text): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -151,7 +153,7 @@ pub async fn list(
     let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64) as usize;
     let cursor = params.number("cursor", 0, limits::STEPS_PER_ORDER)?.unwrap_or(0) as usize;
     params.done()?;
-    let job = find(&app.kitchen, id(&text)?)?;
+    let job = find(&app.kitchen, &caller, id(&text)?)?;
     let records = records(&app, &job);
     match format {
         Format::Json => {

@@ -8,6 +8,7 @@ use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, Response, Uri};
 
 use super::AppState;
+use super::caller::Caller;
 use super::orders::{find, id};
 use super::problem::Problem;
 use super::request::Params;
@@ -30,6 +31,7 @@ use crate::lab::timeline;
     ))]
 pub async fn get(
     State(app): State<AppState>,
+    caller: Caller,
     Path(text): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -44,7 +46,7 @@ pub async fn get(
         Some(_) => return Err(Problem::query("format", "must be text or svg")),
         None => accept.contains("image/") || accept.contains("text/html"),
     };
-    let job = find(&app.kitchen, id(&text)?)?;
+    let job = find(&app.kitchen, &caller, id(&text)?)?;
     let records = records(&app, &job);
     Ok(match svg {
         true => text_answer("image/svg+xml", timeline::svg(&job, &records)),

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 pub use super::wire_parts::{At, LabelsView, LinksView, RecipeView, SetupView, ValuesView, links, ms, signed_ms};
 use crate::domain::job::{ErrorKind, Job, Status};
-use crate::domain::limits;
 use crate::domain::spec::Spec;
 use crate::kitchen::Kitchen;
 use crate::model;
@@ -53,6 +52,13 @@ pub struct OrderView<'a> {
     /// Run time after which it fails.
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub timeout_ms: Option<u64>,
+    /// Time after acceptance by which it must have begun.
+    #[schema(minimum = 1, maximum = 86_400_000)]
+    pub expires_in_ms: Option<u64>,
+    /// The order this is another try of.
+    pub retry_of: Option<String>,
+    /// The trace it belongs to (W3C Trace Context).
+    pub traceparent: Option<String>,
     /// Number of its run; 0 before the first.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub attempt: u32,
@@ -188,12 +194,15 @@ impl<'a> OrderView<'a> {
             seed: spec.seed,
             labels: LabelsView(&spec.labels),
             timeout_ms: spec.timeout.map(|d| d.as_millis() as u64),
+            expires_in_ms: spec.expires_in.map(|d| d.as_millis() as u64),
+            retry_of: job.retry_of.map(|id| id.to_string()),
+            traceparent: spec.traceparent.map(|trace| trace.to_string()),
             attempt: job.attempt,
             created_at: At(job.created_us),
             started_at: job.started_us.map(At),
             finished_at: job.finished_us.map(At),
-            expires_at: None,
-            retained_until: job.finished_us.map(|at| At(at + limits::RETENTION_S * 1_000_000)),
+            expires_at: spec.expires_in.map(|d| At(job.created_us + d.as_micros() as i64)),
+            retained_until: job.retained_us.map(At),
             cancel_requested: job.cancel_requested,
             progress: ProgressView {
                 steps_done,

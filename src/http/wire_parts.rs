@@ -160,6 +160,8 @@ pub struct LinksView {
     pub timeline: String,
     /// POST here to stop it.
     pub cancel: String,
+    /// POST here to try it again once it has ended.
+    pub retry: String,
 }
 
 /// The links of the order with this id.
@@ -171,5 +173,6 @@ pub fn links(id: &str) -> LinksView {
         steps: to("/steps"),
         timeline: to("/timeline"),
         cancel: to("/cancel"),
+        retry: to("/retry"),
     }
 }

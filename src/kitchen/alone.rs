@@ -6,7 +6,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Kitchen, Refusal};
+use super::{Kitchen, Refusal, books};
+use crate::clock;
+use crate::domain::client::Client;
 use crate::domain::job::Job;
 use crate::domain::spec::Spec;
 
@@ -52,7 +54,10 @@ impl Alone<'_> {
         if self.kitchen.draining.load(Ordering::Acquire) {
             return Err(Refusal::Draining);
         }
-        self.kitchen.accept(vec![spec], true)?.pop().ok_or(Refusal::Full)
+        let now_us = clock::wall_us();
+        let job = books::new_job(self.kitchen.ids.next(now_us), &Client::house(), spec, now_us);
+        let placed = self.kitchen.accept(vec![job], None, true)?;
+        placed.jobs.into_iter().next().ok_or(Refusal::Draining)
     }
 }
 

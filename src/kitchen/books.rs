@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::Kitchen;
 use crate::clock;
 use crate::domain::Ns;
+use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::spec::Spec;
 use crate::domain::summary;
+use crate::domain::trace::TraceParent;
 use crate::model::cancel::Reason;
 use crate::model::run::{Finisher, Run, RunEnd};
 use crate::store::{Fence, Finish, Room};
@@ -22,26 +24,36 @@ pub(super) struct Active {
     pub(super) run: Arc<Run>,
     pub(super) attempt: u32,
     pub(super) room: Room,
+    /// Whose place with the house's staff it holds.
+    pub(super) place: Option<Client>,
     pub(super) queue: Ns,
     pub(super) others: u32,
 }
 
 /// A new order, waiting.
-pub(super) fn new_job(id: OrderId, spec: Spec, now_us: i64) -> Job {
+pub(super) fn new_job(id: OrderId, owner: &Client, spec: Spec, now_us: i64) -> Job {
     Job {
         id,
+        owner: owner.clone(),
+        retry_of: None,
         spec: Arc::new(spec),
         status: Status::Queued,
         attempt: 0,
         created_us: now_us,
         started_us: None,
         finished_us: None,
+        retained_us: None,
         queue_ns: 0,
         cancel_requested: false,
         concurrent_orders: 0,
         error: None,
         summary: None,
     }
+}
+
+/// The trace an order belongs to, for the log.
+pub(super) fn trace(job: &Job) -> Option<tracing::field::DisplayValue<TraceParent>> {
+    job.spec.traceparent.map(tracing::field::display)
 }
 
 /// Stops a run that takes too long.
@@ -53,6 +65,10 @@ pub(super) async fn time_out(run: Weak<Run>, after: Duration) {
 }
 
 impl Finisher for Kitchen {
+    fn begun(&self, run: &Run) {
+        self.place_begun(run);
+    }
+
     fn finished(&self, run: &Run, end: RunEnd) {
         let elapsed = run.offset(end.at);
         let sampled = !run.recorder.is_live();
@@ -74,8 +90,12 @@ impl Finisher for Kitchen {
         if self.store.finish(finish).is_none() {
             tracing::warn!(order = %run.id, attempt, "stale end of a run refused");
         }
-        self.runs().remove(&run.id);
+        self.gate.ended();
+        self.journal.write(run.id, end.status);
+        tracing::debug!(order = %run.id, attempt, status = end.status.name(), "ended");
+        let place = self.runs().remove(&run.id).and_then(|active| active.place);
         self.release(room);
+        self.give_back(run, place);
         self.watchers.notify(run.id);
     }
 }

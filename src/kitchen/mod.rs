@@ -5,7 +5,11 @@
 mod alone;
 mod books;
 mod gate;
+mod intake;
+mod journal;
+mod places;
 mod staffing;
+mod stopping;
 mod watch;
 
 use std::collections::HashMap;
@@ -13,12 +17,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use alone::{Alone, Busy};
+pub use intake::{Placed, Refusal};
+pub use journal::{Found as Happened, Journal};
 pub use watch::Watched;
 
 use self::books::Active;
 use self::gate::Gate;
 use self::staffing::Staffing;
 use self::watch::Watchers;
+use tokio::sync::Notify;
+
 use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::draw;
@@ -31,7 +39,7 @@ use crate::model::cancel::Reason;
 use crate::model::run::Run;
 use crate::model::staff::{Staff, StaffConfig};
 use crate::model::{self, Demand};
-use crate::store::{Bounds, CancelAnswer, DeleteAnswer, Lookup, NewJob, Room, Store};
+use crate::store::{Bounds, DeleteAnswer, Lookup, Store};
 
 /// What a kitchen is made of.
 #[derive(Clone, Debug)]
@@ -44,17 +52,6 @@ pub struct KitchenConfig {
     pub budget: Demand,
     /// How much its store keeps.
     pub bounds: Bounds,
-}
-
-/// Why an order was not accepted although nothing is wrong with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The store is full.
-    #[error("as many orders are waiting or running as the house can hold")]
-    Full,
-    /// The service is shutting down.
-    #[error("the house is closing")]
-    Draining,
 }
 
 /// What is known of an id.
@@ -90,7 +87,11 @@ pub struct Kitchen {
     staffing: Mutex<Staffing>,
     watchers: Watchers,
     draining: AtomicBool,
+    /// What happened lately to all orders.
+    pub journal: Journal,
     gate: Gate,
+    /// Rings when an order with a start deadline comes in.
+    deadlines: Arc<Notify>,
     turn: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,
     me: Weak<Self>,
@@ -107,7 +108,7 @@ impl Kitchen {
     ) -> Arc<Self> {
         let models = model::rows();
         let names: Vec<_> = models.iter().map(|row| row.name).collect();
-        Arc::new_cyclic(|me| Self {
+        let kitchen = Arc::new_cyclic(|me| Self {
             staff: Staff::new(config.staff.clone()),
             metrics: Metrics::new(&names),
             ids: Ids::new(draw::mix(random)),
@@ -118,13 +119,17 @@ impl Kitchen {
             staffing: Mutex::new(Staffing::new(config.budget)),
             watchers: Watchers::default(),
             draining: AtomicBool::new(false),
-            gate: Gate::new(&config.bounds),
+            journal: Journal::default(),
+            gate: Gate::default(),
+            deadlines: Arc::default(),
             turn: tokio::sync::Mutex::new(()),
             runtime,
             me: me.clone(),
             config,
             store,
-        })
+        });
+        kitchen.runtime.spawn(stopping::mind_deadlines(Arc::downgrade(&kitchen), kitchen.deadlines.clone()));
+        kitchen
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<OrderId, Active>> {
@@ -138,70 +143,6 @@ impl Kitchen {
         let spec = resolve::order(ask, house)?;
         staffing::check(&spec, self.config.budget).map_err(|violation| vec![violation])?;
         Ok(spec)
-    }
-
-    /// Whether orders are accepted at all right now: to be asked before an order is parsed, so that a refusal is cheap.
-    pub fn admits(&self) -> Result<(), Refusal> {
-        match self.is_draining() {
-            true => Err(Refusal::Draining),
-            false if self.gate.is_open(|| self.store.counts()) => Ok(()),
-            false => Err(Refusal::Full),
-        }
-    }
-
-    /// Accepts orders, all or none, and starts what can start. Never waits.
-    pub fn submit(&self, specs: Vec<Spec>) -> Result<Vec<Job>, Refusal> {
-        if self.is_draining() {
-            return Err(Refusal::Draining);
-        }
-        self.accept(specs, false)
-    }
-
-    fn accept(&self, specs: Vec<Spec>, alone: bool) -> Result<Vec<Job>, Refusal> {
-        let (accepted, now_us) = (clock::now(), clock::wall_us());
-        let batch: Vec<_> = specs
-            .into_iter()
-            .map(|spec| {
-                let Demand { threads, children } = model::demand(&spec);
-                let job = books::new_job(self.ids.next(now_us), spec, now_us);
-                NewJob { job, accepted, needs: Room { threads, children }, alone }
-            })
-            .collect();
-        let jobs: Vec<Job> = batch.iter().map(|new| new.job.clone()).collect();
-        self.store.submit(batch).map_err(|_| {
-            self.gate.shut();
-            Refusal::Full
-        })?;
-        self.pump();
-        Ok(jobs)
-    }
-
-    /// Starts every waiting order that may start now.
-    fn pump(&self) {
-        let claimed = {
-            let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
-            let claimed = self.store.claim(staffing.free(), staffing.is_reserved(), clock::now(), clock::wall_us());
-            claimed.iter().for_each(|(_, room)| staffing.lease(*room));
-            claimed
-        };
-        for (job, room) in claimed {
-            self.start(job, room);
-        }
-    }
-
-    fn start(&self, job: Job, room: Room) {
-        let Some(me) = self.me.upgrade() else { return };
-        let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
-        {
-            let mut runs = self.runs();
-            let others = self.cooking.fetch_add(1, Ordering::AcqRel);
-            let active = Active { run: run.clone(), attempt: job.attempt, room, queue: job.queue_ns, others };
-            runs.insert(job.id, active);
-        }
-        if let Some(timeout) = run.spec.timeout {
-            self.runtime.spawn(books::time_out(Arc::downgrade(&run), timeout));
-        }
-        model::start(run, &self.staff);
     }
 
     /// One order with its progress.
@@ -219,26 +160,6 @@ impl Kitchen {
     #[must_use]
     pub fn run(&self, id: OrderId) -> Option<Arc<Run>> {
         self.runs().get(&id).map(|active| active.run.clone())
-    }
-
-    /// Asks to stop an order.
-    pub fn cancel(&self, id: OrderId) -> CancelAnswer {
-        let answer = self.store.request_cancel(id, clock::wall_us());
-        match &answer {
-            CancelAnswer::Running(_) => {
-                if let Some(run) = self.run(id) {
-                    run.cancel.request(Reason::Client);
-                }
-            }
-            CancelAnswer::Canceled(job) if job.summary.is_none() => {
-                self.metrics.order_ended(job.spec.model, Status::Canceled, 0, None);
-                self.watchers.notify(id);
-                // It may have held back others.
-                self.pump();
-            }
-            _ => {}
-        }
-        answer
     }
 
     /// Forgets an ended order.

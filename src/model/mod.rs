@@ -33,8 +33,19 @@ pub struct ModelInfo {
     pub summary: &'static str,
     /// What `setup` may say.
     pub options: &'static [OptionInfo],
+    /// How long an order cooked by the house's staff holds its place in the line before it.
+    pub holds_place: HoldsPlace,
     /// Whether each step runs in a process that may die without harm.
     pub contains_faults: bool,
+}
+
+/// When the next order of the same client may be handed to the house's staff of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldsPlace {
+    /// As soon as this one has begun: a loop holds any number that wait.
+    UntilBegun,
+    /// When this one has ended: what has begun takes turns with it.
+    UntilEnded,
 }
 
 /// Own staff an order needs for its whole run, beyond the house's.

@@ -10,7 +10,7 @@ use super::pool::{Pool, Task};
 use super::run::{Run, Stepped};
 use super::staff::Staff;
 use super::tune::{self, Staffed};
-use super::{Demand, HouseSize, Model, ModelInfo, Shape};
+use super::{Demand, HoldsPlace, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::job::ErrorKind;
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
@@ -32,6 +32,7 @@ static INFO: ModelInfo = ModelInfo {
         counts: Some(1..=limits::THREADS),
         default: Choice::Word(0),
     }],
+    holds_place: HoldsPlace::UntilEnded,
     contains_faults: false,
 };
 

@@ -38,6 +38,9 @@ pub struct RunEnd {
 
 /// Who is told that a run is over; called once per run, on whatever thread ended it.
 pub trait Finisher: Send + Sync {
+    /// The run's model has begun with it; told only by models whose line moves on then ([`super::HoldsPlace`]).
+    fn begun(&self, _run: &Run) {}
+
     /// Takes the run back.
     fn finished(&self, run: &Run, end: RunEnd);
 }
@@ -163,6 +166,11 @@ impl Run {
     pub fn fail(&self, kind: ErrorKind, detail: String, at: Option<StepRef>) {
         let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         error.get_or_insert(OrderError { kind, detail, at });
+    }
+
+    /// Tells that the work begins.
+    pub fn begun(&self) {
+        self.finisher.begun(self);
     }
 
     /// Ends the run. Every step that was begun must have been recorded, or be beyond recording.

@@ -9,7 +9,7 @@ use super::line_run::{After, LineRun};
 use super::pool::Task;
 use super::run::Run;
 use super::staff::Staff;
-use super::{Demand, HouseSize, Model, ModelInfo, Shape};
+use super::{Demand, HoldsPlace, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::spec::Spec;
 
 /// The model.
@@ -20,6 +20,7 @@ static INFO: ModelInfo = ModelInfo {
     name: "sequential",
     summary: "Baseline: one thread, one step after another; a wait is sat out.",
     options: &[],
+    holds_place: HoldsPlace::UntilEnded,
     contains_faults: false,
 };
 

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 pub use memory::{Bounds, Memory};
 
+use uuid::Uuid;
+
 use crate::domain::Ns;
+use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, OrderError, Status};
 use crate::domain::record::StepRecord;
@@ -28,6 +31,49 @@ pub struct NewJob {
     pub needs: Room,
     /// Part of a comparison, which has the house to itself.
     pub alone: bool,
+}
+
+/// What makes a request take effect once: the client's key, and what the request was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// Whose key.
+    pub owner: Client,
+    /// The key.
+    pub key: Arc<str>,
+    /// Of what was asked; the same key with another is refused.
+    pub fingerprint: Uuid,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is queued.
+    Fresh,
+    /// The same request was here before and brought these orders about; nothing was queued.
+    Before(Vec<OrderId>),
+}
+
+/// Why a batch was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no room for it at all.
+    #[error("as many orders are waiting or running as the house can hold")]
+    Full,
+    /// This client already has its share.
+    #[error("this client has as many orders waiting or running as it may")]
+    Share,
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+}
+
+/// Orders whose start deadline has passed, and when the next one does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lapsed {
+    /// They are `Expired` now.
+    pub jobs: Vec<Job>,
+    /// On the monotonic clock; `None` if no waiting order has a deadline.
+    pub next: Option<Ns>,
 }
 
 /// Staff that is free, or needed.
@@ -87,8 +133,13 @@ pub enum Lookup {
 /// What a cancel met.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CancelAnswer {
-    /// It was waiting and is canceled now, or was canceled before.
-    Canceled(Box<Job>),
+    /// It is canceled: now, because it was waiting, or it was before.
+    Canceled {
+        /// The order.
+        job: Box<Job>,
+        /// Whether this request did it.
+        now: bool,
+    },
     /// It is running; its run must be asked to stop.
     Running(Box<Job>),
     /// It has ended otherwise.
@@ -121,8 +172,19 @@ pub struct Query {
     pub after: Option<OrderId>,
     /// Only older than this id: the cursor of the page before.
     pub before: Option<OrderId>,
+    /// Only of this client.
+    pub owner: Option<Client>,
     /// At most so many.
     pub limit: usize,
+}
+
+impl Query {
+    /// Whether an order carries all labels that are asked for.
+    #[must_use]
+    pub fn has_labels(&self, job: &Job) -> bool {
+        let has = |(k, v): &(String, String)| job.spec.labels.iter().any(|(key, value)| **key == **k && **value == **v);
+        self.labels.iter().all(has)
+    }
 }
 
 /// One page of a list, youngest first.
@@ -149,20 +211,34 @@ pub struct Counts {
     pub ended_bytes: usize,
 }
 
-/// The house has no room for another order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many orders are waiting or running as the house can hold")]
-pub struct Full;
+/// Orders and bytes that a client or all of them hold, and how much they may.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fill {
+    /// Orders waiting or running.
+    pub active: u64,
+    /// Part of what may be held, 1.0 for all of it: of orders or of bytes, whichever is nearer to its end.
+    pub part: f32,
+}
+
+/// Gives a place with the house's staff for this model to an order of this client, or not now.
+pub type Places<'a> = &'a mut dyn FnMut(ModelId, &Client) -> bool;
 
 /// The memory of the house. Every method is atomic and safe to call from any thread.
 pub trait Store: Send + Sync {
-    /// Queues orders, all or none.
-    fn submit(&self, batch: Vec<NewJob>) -> Result<(), Full>;
+    /// Queues orders of one client, all or none, and remembers what makes it happen once in the same breath.
+    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Result<Submitted, Refused>;
 
-    /// Takes up queued orders that fit into `free`, oldest first; they are `Running` afterwards. An order that needs
-    /// staff of its own and does not fit holds back later ones that need some, but none that needs nothing. `alone`
-    /// restricts the claim to comparisons' orders; without it they are left where they are.
-    fn claim(&self, free: Room, alone: bool, now: Ns, now_us: i64) -> Vec<(Job, Room)>;
+    /// Takes up queued orders, client by client, of each the oldest first; they are `Running` afterwards. An order that
+    /// needs staff of its own and does not fit into `free` holds back later ones that need some, but none that needs
+    /// nothing; for those `place` is asked, per model and client. `alone` restricts the claim to comparisons' orders;
+    /// without it they are left where they are.
+    fn claim(&self, free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)>;
+
+    /// Ends waiting orders whose start deadline has passed.
+    fn lapse(&self, now: Ns, now_us: i64) -> Lapsed;
+
+    /// How full the house is for this client, and for everybody.
+    fn fill(&self, client: &Client) -> (Fill, Fill);
 
     /// Writes the end of a run. `None` if this fence may not write (any more).
     fn finish(&self, finish: Finish) -> Option<()>;

@@ -2,6 +2,9 @@
 //!
 //! Comparisons, which have the house to themselves, are deliberately left to `comparisons_api.rs`.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -70,26 +73,66 @@ async fn more_staff_than_the_house_has_is_refused_at_once() {
     assert_eq!(house.cook(fits).await["status"], "succeeded");
 }
 
+/// A client at another address of this machine.
+fn client_at(n: u8) -> reqwest::Client {
+    reqwest::Client::builder().local_address(IpAddr::from([127, 0, 0, n])).build().expect("a client")
+}
+
 #[tokio::test]
-async fn a_full_house_says_when_to_come_back_and_takes_orders_again() {
-    let house = harness::open_with(&["--max-active-orders", "5"]);
+async fn a_client_has_its_share_and_a_full_house_says_when_to_come_back() {
+    let house = harness::open_with(&["--max-active-orders", "12"]);
     let order = json!({"model": "asyncio", "io_ms": FOR_EVER_MS});
+    let url = format!("{}/orders", house.base);
     let mut taken = Vec::new();
-    for _ in 0..5 {
-        taken.push(house.place(order.clone()).await);
+    for n in 1..=5_u8 {
+        let client = client_at(n);
+        let refused_with = loop {
+            let response = client.post(&url).json(&order).send().await.expect("an answer");
+            if response.status() != StatusCode::ACCEPTED {
+                break response;
+            }
+            taken.push(response.json::<serde_json::Value>().await.unwrap());
+        };
+        let wait_s: u64 = header(refused_with.headers(), "retry-after").parse().unwrap();
+        assert!((1..=30).contains(&wait_s), "{wait_s}");
+        // Six for the first, half of the rest for the second, half of that rest for the third, until there is none.
+        let (status, slug) = if n < 5 { (429, "quota-exceeded") } else { (503, "house-full") };
+        refused(&house, refused_with, status, slug).await;
+        assert_eq!(taken.len(), [6, 9, 10, 11, 11][usize::from(n) - 1], "client {n}");
     }
-    let response = house.post("/orders", &order).await;
-    assert!(header(response.headers(), "retry-after").parse::<u64>().unwrap() >= 1);
-    refused(&house, response, 503, "house-full").await;
-    assert_eq!(house.json("/stats").await["accepted"], 5);
     // What it would refuse anyway it does not study first: a refusal has to cost less than an order.
-    refused(&house, house.post("/orders", &json!({"model": 7})).await, 503, "house-full").await;
-    refused(&house, house.post("/orders/batch", &json!({"orders": 7})).await, 503, "house-full").await;
+    refused(&house, house.post("/orders", &json!({"model": 7})).await, 429, "quota-exceeded").await;
+    refused(&house, house.post("/orders/batch", &json!({"orders": 7})).await, 429, "quota-exceeded").await;
     // Full for orders is not full for questions.
     for path in ["/livez", "/readyz", "/metrics", "/orders"] {
         assert_eq!(house.get(path).await.status(), StatusCode::OK, "{path}");
     }
-    house.post(&link(&taken[0], "cancel"), &json!({})).await;
-    house.ended(&taken[0]).await;
+    for order in &taken[..5] {
+        house.post(&link(order, "cancel"), &json!({})).await;
+        house.ended(order).await;
+    }
     house.place(order).await;
+}
+
+#[tokio::test]
+async fn an_order_of_a_quiet_client_does_not_stand_behind_those_of_a_noisy_one() {
+    let house = harness::open();
+    for model in ["asyncio", "multithreading", "multiprocessing", "sequential"] {
+        let short = json!({"model": model, "io_ms": 0, "cpu_ms": 5});
+        let orders: Vec<_> = std::iter::repeat_n(&short, 800).collect();
+        let noisy = client_at(2).post(format!("{}/orders/batch", house.base)).json(&json!({"orders": orders}));
+        assert_eq!(noisy.send().await.unwrap().status(), StatusCode::ACCEPTED);
+        let quiet = client_at(3).post(format!("{}/orders?wait=60", house.base)).json(&short).send().await.unwrap();
+        assert_eq!(quiet.status(), StatusCode::OK, "{model}");
+        let left = house.json("/stats").await;
+        let left = left["queued"].as_u64().unwrap() + left["running"].as_u64().unwrap();
+        assert!(left > 400, "{model}: only {left} of the noisy client's 800 orders were left");
+        let all = house.post("/orders/cancel", &json!({"model": model})).await;
+        assert_eq!(all.status(), StatusCode::OK);
+        harness::eventually(Duration::from_secs(10), "all are stopped", async || {
+            let stats = house.json("/stats").await;
+            (&stats["queued"], &stats["running"]) == (&json!(0), &json!(0))
+        })
+        .await;
+    }
 }

@@ -195,7 +195,6 @@ async fn what_is_planned_is_refused_as_not_built_yet() {
             &["/recipe/steps/0/work/bytes", "/recipe/steps/0/work/kind", "/recipe/steps/0/work/messages"],
         ),
         (with("arrivals", json!({"rate_per_s": 10, "process": "poisson"})), &["/arrivals"]),
-        (with("expires_in_ms", json!(1000)), &["/expires_in_ms"]),
     ];
     for problem in all_refused(&house, table).await {
         for error in problem["errors"].as_array().unwrap() {

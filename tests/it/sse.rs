@@ -49,7 +49,12 @@ pub(crate) struct Follower {
 impl Follower {
     /// Connects, as one who has seen `last`.
     pub(crate) async fn connect(house: &House, order: &Value, last: Option<&str>) -> Self {
-        let request = house.request(Method::GET, &link(order, "events")).header("accept", "text/event-stream");
+        Self::at(house, &link(order, "events"), last).await
+    }
+
+    /// Connects to this path.
+    pub(crate) async fn at(house: &House, path: &str, last: Option<&str>) -> Self {
+        let request = house.request(Method::GET, path).header("accept", "text/event-stream");
         let request = last.into_iter().fold(request, |request, id| request.header("last-event-id", id));
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);

@@ -2,11 +2,13 @@
 //! end, with its own way to make an empty store.
 //!
 //! It deliberately knows no kitchen: who may call what when is the caller's business, what holds afterwards is checked here. The
-//! clauses are in `store_contract_life.rs` and `store_contract_kept.rs`.
+//! clauses are in `store_contract_life.rs`, `store_contract_door.rs` and `store_contract_kept.rs`.
 
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use pasta_fasta::domain::client::Client;
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{Job, Status};
 use pasta_fasta::domain::menu;
@@ -16,7 +18,7 @@ use pasta_fasta::domain::spec::{Choice, Isolation, ModelId, OPTIONS, Setup, Spec
 use pasta_fasta::domain::summary::{Agreed, Summary};
 use pasta_fasta::store::{Bounds, Fence, Finish, Lookup, Memory, NewJob, Room, Store};
 
-use crate::{store_contract_kept as kept, store_contract_life as life};
+use crate::{store_contract_door as door, store_contract_kept as kept, store_contract_life as life};
 
 /// Makes an empty store with these bounds.
 pub(crate) type Make<'a> = &'a dyn Fn(Bounds) -> Arc<dyn Store>;
@@ -35,6 +37,12 @@ const CLAUSES: &[Clause] = &[
     ("staff is never promised twice, and a waiting line is kept", life::staff_is_counted),
     ("a canceled order in the line holds nobody back", life::canceled_head),
     ("who is alone is claimed alone", life::alone),
+    ("clients take turns", door::turns),
+    ("whom the house has no place for does not hold back others", door::places),
+    ("nobody may hold more than is free", door::shares),
+    ("a request with a key takes effect once, for as long as its orders are kept", door::once),
+    ("who has not begun by his deadline is expired, never begun", door::lapsed),
+    ("a list can be of one client's orders", door::owned),
     ("only the run that holds the fence writes the end, once", life::fenced),
     ("an end is written as it is handed in", life::end_is_kept),
     ("a cancel meets every state", life::cancel_meets_every_state),
@@ -69,16 +77,21 @@ pub(crate) fn new_job(ids: &Ids, needs: Room) -> NewJob {
         seed: 1,
         max_in_flight: None,
         timeout: None,
+        expires_in: None,
+        traceparent: None,
         labels: Box::default(),
     };
     let job = Job {
         id: ids.next(NOW_US),
+        owner: owner(1),
+        retry_of: None,
         spec: Arc::new(spec),
         status: Status::Queued,
         attempt: 0,
         created_us: NOW_US,
         started_us: None,
         finished_us: None,
+        retained_us: None,
         queue_ns: 0,
         cancel_requested: false,
         concurrent_orders: 0,
@@ -88,17 +101,23 @@ pub(crate) fn new_job(ids: &Ids, needs: Room) -> NewJob {
     NewJob { job, accepted: 1_000, needs, alone: false }
 }
 
+/// A client.
+pub(crate) fn owner(n: u8) -> Client {
+    Client::address(Ipv4Addr::new(127, 0, 0, n).into())
+}
+
 /// Queues one order that needs this.
 pub(crate) fn queue(store: &dyn Store, ids: &Ids, needs: Room) -> OrderId {
     let new = new_job(ids, needs);
     let id = new.job.id;
-    store.submit(vec![new]).expect("there is room");
+    store.submit(vec![new], None).expect("there is room");
     id
 }
 
 /// Claims whatever fits.
 pub(crate) fn claim(store: &dyn Store, free: Room) -> Vec<OrderId> {
-    store.claim(free, false, 2_000, NOW_US + 1).into_iter().map(|(job, _)| job.id).collect()
+    let claimed = store.claim(free, false, &mut |_, _| true, 2_000, NOW_US + 1);
+    claimed.into_iter().map(|(job, _)| job.id).collect()
 }
 
 /// The end of an order's first run.

@@ -66,7 +66,7 @@ pub(crate) fn filtered(make: Make) {
         let labels = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         new.job.spec = std::sync::Arc::new(Spec { model: ModelId(model), labels, ..(*new.job.spec).clone() });
         placed.push(new.job.id);
-        store.submit(vec![new]).unwrap();
+        store.submit(vec![new], None).unwrap();
     }
     claim(&*store, NONE);
     store.finish(end_of(placed[0], Status::Succeeded, NOW_US)).unwrap();
@@ -187,7 +187,7 @@ pub(crate) fn counts_conserve(make: Make) {
             0 | 1 => {
                 let batch: Vec<_> = (0..=draw % 3).map(|_| new_job(&ids, NONE)).collect();
                 let new: Vec<_> = batch.iter().map(|new| new.job.id).collect();
-                if store.submit(batch).is_ok() {
+                if store.submit(batch, None).is_ok() {
                     accepted += new.len() as u64;
                     known.extend(new);
                 }

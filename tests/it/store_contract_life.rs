@@ -7,7 +7,9 @@ use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{ErrorKind, Job, OrderError, Status};
 use pasta_fasta::domain::recipe::StepRef;
 use pasta_fasta::domain::record::{Outcome, StepRecord, Worker};
-use pasta_fasta::store::{Bounds, CancelAnswer, Counts, Fence, Finish, Full, Lookup, NewJob, Room};
+use pasta_fasta::store::{
+    Bounds, CancelAnswer, Counts, Fence, Finish, Lookup, NewJob, Refused, Room, Store, Submitted,
+};
 
 use crate::store_contract::{Make, NONE, NOW_US, PLENTY, claim, end_of, job, new_job, queue, status};
 
@@ -15,7 +17,7 @@ pub(crate) fn claimed_oldest_first(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
     let queued: Vec<_> = (0..5).map(|_| queue(&*store, &ids, NONE)).collect();
     assert!(queued.iter().all(|id| status(&*store, *id) == Status::Queued && job(&*store, *id).attempt == 0));
-    let claimed = store.claim(NONE, false, 4_000, NOW_US + 7);
+    let claimed = store.claim(NONE, false, &mut |_, _| true, 4_000, NOW_US + 7);
     assert_eq!(claimed.iter().map(|(job, _)| job.id).collect::<Vec<_>>(), queued);
     for (claimed, needs) in claimed {
         assert_eq!((claimed.status, claimed.attempt, claimed.started_us), (Status::Running, 1, Some(NOW_US + 7)));
@@ -27,30 +29,31 @@ pub(crate) fn claimed_oldest_first(make: Make) {
 }
 
 pub(crate) fn all_or_none(make: Make) {
-    let (store, ids) = (make(Bounds { active_orders: 3, ..Bounds::default() }), Ids::new(1));
+    // One client may hold half.
+    let (store, ids) = (make(Bounds { active_orders: 6, ..Bounds::default() }), Ids::new(1));
     let batch = |n: usize| (0..n).map(|_| new_job(&ids, NONE)).collect::<Vec<_>>();
+    let submit = |store: &dyn Store, n: usize| store.submit(batch(n), None);
     let four = batch(4);
-    assert_eq!(store.submit(four.clone()), Err(Full));
+    assert_eq!(store.submit(four.clone(), None), Err(Refused::Full));
     assert!(four.iter().all(|new| store.get(new.job.id) == Lookup::Absent));
     assert_eq!(store.counts(), Counts::default());
-    assert_eq!(store.submit(batch(3)), Ok(()));
-    assert_eq!(store.submit(batch(1)), Err(Full));
+    assert_eq!(submit(&*store, 7), Err(Refused::Full));
+    assert_eq!(submit(&*store, 3), Ok(Submitted::Fresh));
+    assert_eq!(submit(&*store, 1), Err(Refused::Share));
     // Running ones count; ended ones make room.
     let running = claim(&*store, NONE);
-    assert_eq!((running.len(), store.submit(batch(1))), (3, Err(Full)));
+    assert_eq!((running.len(), submit(&*store, 1)), (3, Err(Refused::Share)));
     store.finish(end_of(running[0], Status::Succeeded, NOW_US)).unwrap();
-    assert_eq!((store.submit(batch(1)), store.submit(batch(1))), (Ok(()), Err(Full)));
+    assert_eq!((submit(&*store, 1), submit(&*store, 1)), (Ok(Submitted::Fresh), Err(Refused::Share)));
     // The same by bytes.
     let one = {
         let s = make(Bounds::default());
         queue(&*s, &ids, NONE);
         s.counts().active_bytes
     };
-    let store = make(Bounds { active_bytes: 2 * one, ..Bounds::default() });
-    assert_eq!(
-        (store.submit(batch(3)), store.submit(batch(2)), store.submit(batch(1))),
-        (Err(Full), Ok(()), Err(Full))
-    );
+    let store = make(Bounds { active_bytes: 4 * one, ..Bounds::default() });
+    let answers = [5, 3, 2, 1].map(|n| submit(&*store, n));
+    assert_eq!(answers, [Err(Refused::Full), Err(Refused::Full), Ok(Submitted::Fresh), Err(Refused::Share)]);
 }
 
 pub(crate) fn staff_is_counted(make: Make) {
@@ -62,7 +65,7 @@ pub(crate) fn staff_is_counted(make: Make) {
     let c = queue(&*store, &ids, children(1));
     let plain = queue(&*store, &ids, NONE);
     // `b` does not fit beside `a` and holds `c` back, though `c` would fit; what needs nothing passes.
-    let claimed = store.claim(Room { threads: 4, children: 1 }, false, 0, 0);
+    let claimed = store.claim(Room { threads: 4, children: 1 }, false, &mut |_, _| true, 0, 0);
     let mut got: Vec<_> = claimed.iter().map(|(job, room)| (job.id, *room)).collect();
     got.sort_unstable_by_key(|(id, _)| *id);
     assert_eq!(got, [(a, threads(3)), (plain, NONE)]);
@@ -77,7 +80,7 @@ pub(crate) fn canceled_head(make: Make) {
     let small = queue(&*store, &ids, Room { threads: 1, children: 0 });
     let few = Room { threads: 2, children: 0 };
     assert!(claim(&*store, few).is_empty());
-    assert!(matches!(store.request_cancel(large, NOW_US), CancelAnswer::Canceled(_)));
+    assert!(matches!(store.request_cancel(large, NOW_US), CancelAnswer::Canceled { now: true, .. }));
     assert_eq!(claim(&*store, few), [small]);
 }
 
@@ -86,12 +89,14 @@ pub(crate) fn alone(make: Make) {
     let other = queue(&*store, &ids, NONE);
     let new = NewJob { alone: true, ..new_job(&ids, NONE) };
     let own = new.job.id;
-    store.submit(vec![new]).unwrap();
-    let of = |alone| store.claim(PLENTY, alone, 0, 0).into_iter().map(|(job, _)| job.id).collect::<Vec<_>>();
+    store.submit(vec![new], None).unwrap();
+    let of = |alone| {
+        store.claim(PLENTY, alone, &mut |_, _| true, 0, 0).into_iter().map(|(job, _)| job.id).collect::<Vec<_>>()
+    };
     assert_eq!((of(true), of(true)), (vec![own], vec![]));
     let late = NewJob { alone: true, ..new_job(&ids, NONE) };
     let late_id = late.job.id;
-    store.submit(vec![late]).unwrap();
+    store.submit(vec![late], None).unwrap();
     assert_eq!((of(false), of(false), of(true)), (vec![other], vec![], vec![late_id]));
 }
 
@@ -127,7 +132,7 @@ pub(crate) fn end_is_kept(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
     let id = queue(&*store, &ids, NONE);
     assert_eq!(store.steps(id), None, "queued");
-    let running = store.claim(NONE, false, 2_000, NOW_US + 1).remove(0).0;
+    let running = store.claim(NONE, false, &mut |_, _| true, 2_000, NOW_US + 1).remove(0).0;
     assert_eq!(store.steps(id), None, "running");
     let at = StepRef { dish: 1, step: 2 };
     let worker = Worker { pid: 4, tid: 5 };
@@ -139,6 +144,7 @@ pub(crate) fn end_is_kept(make: Make) {
     let expected = Job {
         status: Status::Failed,
         finished_us: Some(NOW_US + 9),
+        retained_us: Some(NOW_US + 9 + Bounds::default().retention_us),
         concurrent_orders: 9,
         error: end.error,
         summary: Some(end.summary),
@@ -153,8 +159,9 @@ pub(crate) fn cancel_meets_every_state(make: Make) {
     let cancel = |id| store.request_cancel(id, NOW_US + 3);
     assert_eq!(cancel(ids.next(NOW_US)), CancelAnswer::Absent);
     let waiting = queue(&*store, &ids, NONE);
-    for _ in 0..2 {
-        let CancelAnswer::Canceled(job) = cancel(waiting) else { panic!("it was waiting") };
+    for first in [true, false] {
+        let CancelAnswer::Canceled { job, now } = cancel(waiting) else { panic!("it was waiting") };
+        assert_eq!(now, first);
         assert_eq!((job.status, job.attempt, job.cancel_requested), (Status::Canceled, 0, true));
         assert_eq!((job.started_us, job.finished_us, &job.summary), (None, Some(NOW_US + 3), &None));
     }
@@ -171,7 +178,7 @@ pub(crate) fn cancel_meets_every_state(make: Make) {
         let ended = job(&*store, id);
         assert_eq!((ended.status, ended.cancel_requested), (end, true));
         match cancel(id) {
-            CancelAnswer::Canceled(job) => assert!(end == Status::Canceled && *job == ended),
+            CancelAnswer::Canceled { job, now } => assert!(end == Status::Canceled && !now && *job == ended),
             CancelAnswer::Ended(job) => assert!(end != Status::Canceled && *job == ended),
             other => panic!("{other:?}"),
         }

@@ -47,7 +47,10 @@ impl HouseChef {
         let serve = async move {
             spawn_local(tick(meter));
             while let Some((run, pool)) = next(&mut inbox).await {
-                spawn_local(cook(run, pool));
+                spawn_local(async move {
+                    run.begun();
+                    cook(run, pool).await;
+                });
             }
         };
         std::thread::Builder::new().name("house-chef".to_owned()).spawn(move || run_loop(serve, Staffed::House))?;

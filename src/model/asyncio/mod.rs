@@ -12,7 +12,7 @@ pub use house::HouseChef;
 
 use super::run::Run;
 use super::staff::Staff;
-use super::{Demand, HouseSize, Model, ModelInfo, Shape};
+use super::{Demand, HoldsPlace, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::job::ErrorKind;
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
@@ -42,6 +42,7 @@ static INFO: ModelInfo = ModelInfo {
             default: Choice::Count(0),
         },
     ],
+    holds_place: HoldsPlace::UntilBegun,
     contains_faults: false,
 };
 

@@ -22,7 +22,7 @@ use super::line_run::LineRun;
 use super::run::Run;
 use super::staff::Staff;
 use super::tune::Staffed;
-use super::{Demand, HouseSize, Model, ModelInfo, Shape};
+use super::{Demand, HoldsPlace, HouseSize, Model, ModelInfo, Shape};
 use crate::domain::limits;
 use crate::domain::options::OptionInfo;
 use crate::domain::spec::{Choice, Isolation, ModelId, Setup, Spec};
@@ -59,6 +59,7 @@ static INFO: ModelInfo = ModelInfo {
             default: Choice::Word(0),
         },
     ],
+    holds_place: HoldsPlace::UntilEnded,
     contains_faults: true,
 };
 

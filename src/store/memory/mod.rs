@@ -3,20 +3,26 @@
 //! It deliberately loses everything with the process; ids tell that (410 `lost_on_restart`). A plain mutex because the
 //! longest hold is a page of a list; guards never cross an await.
 
+mod once;
+mod shares;
 mod slots;
 
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::slots::{ALONE, Body, Inner, PLAIN, STAFFED, Slot, Waiting, has_labels};
+use self::shares::{Load, TooMuch};
+use self::slots::{Body, Inner, Lane, Slot, Waiting, matches, weight};
 use super::{
-    CancelAnswer, Counts, DeleteAnswer, Fence, Finish, Full, Lookup, NewJob, Page, Query, Room, Store, packed,
+    CancelAnswer, Counts, DeleteAnswer, Fence, Fill, Finish, Lapsed, Lookup, NewJob, Once, Page, Places, Query,
+    Refused, Room, Store, Submitted, packed,
 };
 use crate::domain::Ns;
+use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{Happening, Job, Status, transition};
+use crate::domain::job::{ErrorKind, Happening, Job, OrderError, Status, transition};
 use crate::domain::limits;
 use crate::domain::record::StepRecord;
+use crate::domain::turns::Verdict;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -63,48 +69,99 @@ impl Memory {
         Self { bounds, inner: Mutex::default() }
     }
 
+    fn house(&self) -> Load {
+        Load { orders: self.bounds.active_orders, bytes: self.bounds.active_bytes }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Store for Memory {
-    fn submit(&self, batch: Vec<NewJob>) -> Result<(), Full> {
-        let bytes: usize = batch.iter().map(|new| new.job.spec.weight() + OVERHEAD_BYTES).sum();
+    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Result<Submitted, Refused> {
         let mut guard = self.inner();
         let inner = &mut *guard;
-        let too_many = inner.active + batch.len() > self.bounds.active_orders;
-        if too_many || inner.counts.active_bytes + bytes > self.bounds.active_bytes {
-            return Err(Full);
+        match once.as_ref().and_then(|once| inner.keys.before(once)) {
+            Some(Ok(ids)) => return Ok(Submitted::Before(ids)),
+            Some(Err(())) => return Err(Refused::KeyReused),
+            None => {}
         }
-        inner.active += batch.len();
-        inner.counts.active_bytes += bytes;
+        if let Some(first) = batch.first() {
+            let bytes = batch.iter().map(|new| weight(&new.job)).sum();
+            let load = Load { orders: batch.len(), bytes };
+            inner.shares.take(&first.job.owner, load, self.house()).map_err(|too_much| match too_much {
+                TooMuch::House => Refused::Full,
+                TooMuch::Client => Refused::Share,
+            })?;
+        }
+        inner.counts.active_bytes = inner.shares.total().bytes;
         inner.counts.accepted += batch.len() as u64;
         inner.counts.by_status[Status::Queued as usize] += batch.len() as u64;
-        for NewJob { job, accepted, needs, alone } in batch {
-            let queue = if alone { ALONE } else { usize::from(needs != Room::default()) };
-            inner.queues[queue].push_back(Waiting { id: job.id, accepted, needs });
-            let (id, status, model) = (job.id, job.status, job.spec.model);
-            inner.orders.insert(id, Slot { status, model, body: Body::Active(Box::new(job)) });
+        if let Some(once) = once {
+            inner.keys.remember(once, batch.iter().map(|new| new.job.id).collect());
         }
-        Ok(())
+        batch.into_iter().for_each(|new| inner.enqueue(new));
+        Ok(Submitted::Fresh)
     }
 
-    fn claim(&self, mut free: Room, alone: bool, now: Ns, now_us: i64) -> Vec<(Job, Room)> {
+    fn claim(&self, mut free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)> {
         let mut guard = self.inner();
-        let mut claimed = Vec::new();
-        let lines: &[usize] = if alone { &[ALONE] } else { &[PLAIN, STAFFED] };
-        for line in lines {
-            while let Some(needs) = guard.head(*line).filter(|needs| needs.fits(free)) {
-                let Some(waiting) = guard.queues[*line].pop_front() else { break };
-                if let Some(job) = guard.begin(&waiting, now, now_us) {
-                    free.threads -= needs.threads;
-                    free.children -= needs.children;
-                    claimed.push((job, needs));
+        let Inner { lines, orders, .. } = &mut *guard;
+        let mut taken = Vec::new();
+        let lanes = if alone { vec![Lane::Alone] } else { lines.open_lanes() };
+        for lane in lanes {
+            let judge = |client: &Client, waiting: &Waiting| {
+                if orders.get(&waiting.id).is_none_or(|slot| slot.status != Status::Queued) {
+                    return Verdict::Drop;
                 }
+                match lane {
+                    Lane::House(model) if place(model, client) => Verdict::Take,
+                    Lane::House(_) => Verdict::NotHim,
+                    Lane::Staffed | Lane::Alone if !waiting.needs.fits(free) => Verdict::Nobody,
+                    Lane::Staffed | Lane::Alone => {
+                        free.threads -= waiting.needs.threads;
+                        free.children -= waiting.needs.children;
+                        Verdict::Take
+                    }
+                }
+            };
+            lines.lane(lane).hand_out(judge, |waiting| taken.push(waiting));
+        }
+        let begun = taken.into_iter().filter_map(|waiting| Some((guard.begin(&waiting, now, now_us)?, waiting.needs)));
+        begun.collect()
+    }
+
+    fn lapse(&self, now: Ns, now_us: i64) -> Lapsed {
+        let mut inner = self.inner();
+        let mut lapsed = Lapsed::default();
+        while let Some((at, id)) = inner.deadlines.first().copied() {
+            let waits = inner.orders.get(&id).is_some_and(|slot| slot.status == Status::Queued);
+            if waits && at > now {
+                lapsed.next = Some(at);
+                break;
+            }
+            inner.deadlines.pop_first();
+            if waits && let Some(mut job) = inner.take_active(id) {
+                let detail = "it had not begun by its start deadline".to_owned();
+                job.error = Some(OrderError { kind: ErrorKind::Expired, detail, at: None });
+                inner.end_waiting(job, Happening::Expire, now_us, &self.bounds);
+                lapsed.jobs.extend(inner.orders.get(&id).map(Slot::job));
             }
         }
-        claimed
+        lapsed
+    }
+
+    fn fill(&self, client: &Client) -> (Fill, Fill) {
+        let inner = self.inner();
+        let (theirs, total, house) = (inner.shares.of(client), inner.shares.total(), self.house());
+        let free =
+            Load { orders: house.orders.saturating_sub(total.orders), bytes: house.bytes.saturating_sub(total.bytes) };
+        let part = |held: Load, of: Load| {
+            let part = |held: usize, of: usize| held as f32 / of.max(1) as f32;
+            Fill { active: held.orders as u64, part: part(held.orders, of.orders).max(part(held.bytes, of.bytes)) }
+        };
+        (part(theirs, free), part(total, house))
     }
 
     fn finish(&self, finish: Finish) -> Option<()> {
@@ -133,13 +190,13 @@ impl Store for Memory {
                 CancelAnswer::Running(job.clone())
             }
             (Some(Status::Canceled), Body::Active(_)) => {
-                if let Some(mut job) = inner.take_active(id) {
-                    job.cancel_requested = true;
-                    inner.end(job, Status::Canceled, now_us, &[], &self.bounds);
+                if let Some(job) = inner.take_active(id) {
+                    inner.end_waiting(job, Happening::Cancel, now_us, &self.bounds);
                 }
-                inner.orders.get(&id).map_or(CancelAnswer::Absent, |slot| CancelAnswer::Canceled(Box::new(slot.job())))
+                let slot = inner.orders.get(&id);
+                slot.map_or(CancelAnswer::Absent, |s| CancelAnswer::Canceled { job: Box::new(s.job()), now: true })
             }
-            (Some(_), _) => CancelAnswer::Canceled(Box::new(slot.job())),
+            (Some(_), _) => CancelAnswer::Canceled { job: Box::new(slot.job()), now: false },
             (None, _) => CancelAnswer::Ended(Box::new(slot.job())),
         }
     }
@@ -173,7 +230,7 @@ impl Store for Memory {
             last = Some(*id);
             if slot.may_match(query) {
                 let job = slot.job();
-                if has_labels(&job, &query.labels) {
+                if matches(&job, query) {
                     page.jobs.push(job);
                     if page.jobs.len() == query.limit {
                         break;

@@ -1,16 +1,19 @@
-//! What the memory store holds: slots, queues and counts, all behind its one lock.
+//! What the memory store holds: slots, lines and counts, all behind its one lock.
 //!
 //! It deliberately locks nothing itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::{Counts, Query, Room, packed};
+use super::super::{Counts, NewJob, Query, Room, packed};
+use super::once::Keys;
+use super::shares::{Load, Shares};
 use super::{Bounds, OVERHEAD_BYTES};
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Happening, Job, Status, transition};
 use crate::domain::record::StepRecord;
 use crate::domain::spec::ModelId;
+use crate::domain::turns::Turns;
 
 pub(super) enum Body {
     Active(Box<Job>),
@@ -23,40 +26,100 @@ pub(super) struct Slot {
     pub(super) body: Body,
 }
 
+#[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: OrderId,
     pub(super) accepted: Ns,
     pub(super) needs: Room,
 }
 
-pub(super) const PLAIN: usize = 0;
-pub(super) const STAFFED: usize = 1;
-pub(super) const ALONE: usize = 2;
+/// Where an order waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// For the house's own staff for this model.
+    House(ModelId),
+    /// For staff of its own.
+    Staffed,
+    /// For the house to be the comparison's alone.
+    Alone,
+}
+
+/// The lines, one per lane.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    house: Vec<Turns<Waiting>>,
+    staffed: Turns<Waiting>,
+    alone: Turns<Waiting>,
+}
+
+impl Lines {
+    pub(super) fn lane(&mut self, lane: Lane) -> &mut Turns<Waiting> {
+        match lane {
+            Lane::Staffed => &mut self.staffed,
+            Lane::Alone => &mut self.alone,
+            Lane::House(ModelId(model)) => {
+                let index = usize::from(model);
+                if self.house.len() <= index {
+                    self.house.resize_with(index + 1, Turns::default);
+                }
+                &mut self.house[index]
+            }
+        }
+    }
+
+    /// The lanes that are served when nobody has the house to himself.
+    pub(super) fn open_lanes(&self) -> Vec<Lane> {
+        let house = (0..self.house.len() as u8).map(|model| Lane::House(ModelId(model)));
+        house.chain([Lane::Staffed]).collect()
+    }
+
+    fn retain(&mut self, mut waits: impl FnMut(&Waiting) -> bool) {
+        let own = [&mut self.staffed, &mut self.alone];
+        own.into_iter().chain(&mut self.house).for_each(|line| line.retain(&mut waits));
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) orders: BTreeMap<OrderId, Slot>,
-    /// Waiting orders: those that need nothing of their own, those that need staff, those of comparisons.
-    pub(super) queues: [VecDeque<Waiting>; 3],
+    pub(super) lines: Lines,
+    /// Start deadlines of waiting orders, and of some that no longer wait.
+    pub(super) deadlines: BTreeSet<(Ns, OrderId)>,
+    /// Entries of the lines whose order ended there, roughly.
+    dead: usize,
     /// Ended orders with the time of their end, in that order.
     pub(super) ended: VecDeque<(i64, OrderId)>,
-    pub(super) active: usize,
+    pub(super) shares: Shares,
+    pub(super) keys: Keys,
     pub(super) counts: Counts,
 }
 
+/// Dead entries that lines may hold before they are swept out of them.
+const DEAD: usize = 1_024;
+
 impl Inner {
-    /// What the first order of a queue needs; orders that were canceled while they waited leave it here.
-    pub(super) fn head(&mut self, line: usize) -> Option<Room> {
-        loop {
-            let head = self.queues[line].front()?;
-            if self.orders.get(&head.id).is_some_and(|slot| slot.status == Status::Queued) {
-                return Some(head.needs);
-            }
-            self.queues[line].pop_front();
-        }
+    /// What an active order occupies.
+    pub(super) fn load(&self, job: &Job) -> Load {
+        Load { orders: 1, bytes: weight(job) }
     }
 
-    /// Moves a waiting order to running; `None` if it was canceled while it waited.
+    /// Puts an order at the end of its line.
+    pub(super) fn enqueue(&mut self, new: NewJob) {
+        let NewJob { job, accepted, needs, alone } = new;
+        let lane = match needs {
+            _ if alone => Lane::Alone,
+            needs if needs == Room::default() => Lane::House(job.spec.model),
+            _ => Lane::Staffed,
+        };
+        self.lines.lane(lane).push(&job.owner, Waiting { id: job.id, accepted, needs });
+        if let Some(within) = job.spec.expires_in {
+            self.deadlines.insert((accepted.saturating_add(within.as_nanos() as Ns), job.id));
+        }
+        let (id, status, model) = (job.id, job.status, job.spec.model);
+        self.orders.insert(id, Slot { status, model, body: Body::Active(Box::new(job)) });
+    }
+
+    /// Moves a waiting order to running; `None` if it no longer waits.
     pub(super) fn begin(&mut self, waiting: &Waiting, now: Ns, now_us: i64) -> Option<Job> {
         let Slot { status, body: Body::Active(job), .. } = self.orders.get_mut(&waiting.id)? else { return None };
         let next = transition(*status, Happening::Claim)?;
@@ -70,6 +133,20 @@ impl Inner {
         Some((**job).clone())
     }
 
+    /// Ends an order that waits; it leaves a dead entry in its line.
+    pub(super) fn end_waiting(&mut self, mut job: Box<Job>, what: Happening, now_us: i64, bounds: &Bounds) {
+        let Some(status) = transition(Status::Queued, what) else { return };
+        job.cancel_requested |= what == Happening::Cancel;
+        self.end(job, status, now_us, &[], bounds);
+        self.dead += 1;
+        if self.dead > DEAD.max(self.counts.by_status[Status::Queued as usize] as usize) {
+            self.dead = 0;
+            let orders = &self.orders;
+            self.lines.retain(|w| orders.get(&w.id).is_some_and(|slot| slot.status == Status::Queued));
+            self.deadlines.retain(|(_, id)| orders.get(id).is_some_and(|slot| slot.status == Status::Queued));
+        }
+    }
+
     /// Moves an active order to its end and packs it.
     pub(super) fn end(
         &mut self,
@@ -81,12 +158,14 @@ impl Inner {
     ) {
         self.counts.by_status[job.status as usize] -= 1;
         self.counts.by_status[status as usize] += 1;
-        self.counts.active_bytes -= job.spec.weight() + OVERHEAD_BYTES;
-        self.active -= 1;
+        let load = self.load(&job);
+        self.shares.give_back(&job.owner, load);
+        self.counts.active_bytes = self.shares.total().bytes;
         job.status = status;
         job.finished_us = Some(now_us);
+        job.retained_us = Some(now_us.saturating_add(bounds.retention_us));
         let bytes = packed::pack(&job, records);
-        self.counts.ended_bytes += bytes.len() + OVERHEAD_BYTES;
+        self.counts.ended_bytes += bytes.len() + OVERHEAD_BYTES + self.keys.bytes(job.id);
         self.counts.kept += 1;
         self.ended.push_back((now_us, job.id));
         let slot = Slot { status, model: job.spec.model, body: Body::Ended(bytes) };
@@ -107,8 +186,9 @@ impl Inner {
     pub(super) fn forget(&mut self, id: OrderId) {
         // Deleted by hand before its turn: its entry in `ended` is all that was left.
         if let Some(Slot { body: Body::Ended(bytes), .. }) = self.orders.remove(&id) {
-            self.counts.ended_bytes -= bytes.len() + OVERHEAD_BYTES;
+            self.counts.ended_bytes -= bytes.len() + OVERHEAD_BYTES + self.keys.bytes(id);
             self.counts.kept -= 1;
+            self.keys.forget(id);
         }
     }
 
@@ -125,6 +205,11 @@ impl Inner {
     }
 }
 
+/// Bytes an active order occupies, roughly.
+pub(super) fn weight(job: &Job) -> usize {
+    job.spec.weight() + OVERHEAD_BYTES
+}
+
 impl Slot {
     pub(super) fn job(&self) -> Job {
         match &self.body {
@@ -139,6 +224,7 @@ impl Slot {
     }
 }
 
-pub(super) fn has_labels(job: &Job, wanted: &[(String, String)]) -> bool {
-    wanted.iter().all(|(k, v)| job.spec.labels.iter().any(|(key, value)| **key == **k && **value == **v))
+/// Whether an order is what the list asked for, beyond what its slot can tell.
+pub(super) fn matches(job: &Job, query: &Query) -> bool {
+    query.owner.as_ref().is_none_or(|owner| *owner == job.owner) && query.has_labels(job)
 }

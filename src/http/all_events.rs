@@ -1,0 +1,166 @@
+//! What happens to all orders, as one stream (SSE): for dashboards, and for whoever waits for many orders.
+//!
+//! The stream comes and looks at the kitchen's journal; nobody pushes to it. It deliberately tells states only: the steps
+//! of an order are in its own stream.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, Uri};
+use axum::response::sse::Event;
+use futures_util::stream;
+use serde::Serialize;
+
+use super::AppState;
+use super::caller::Caller;
+use super::events::{self, LOOK, Seat};
+use super::house;
+use super::order_list::{self, Conditions};
+use super::problem::{self, Problem};
+use super::request::Params;
+use super::wire::LabelsView;
+use crate::domain::job::Job;
+use crate::kitchen::{Found, Happened};
+use crate::store::Query;
+
+/// Entries read at one look: 12,500 a second, which is more than anybody reads and little to hold for a client that
+/// does not.
+const ENTRIES: usize = 500;
+
+/// Follow all orders
+///
+/// Server-sent events: `snapshot` (the counts of `GET /stats`), then `order.queued`, `order.running`, `order.succeeded` and so on,
+/// each with the order's id, model and labels. Ids are boot.seq; reconnect with `Last-Event-ID`. Who falls behind by more than the
+/// house remembers, or comes from an earlier run of the service, gets `gap` and a new `snapshot`. Not executable from the
+/// API docs: a browser shows a stream only when it has ended; use `curl -N`.
+#[utoipa::path(get, path = "/events", operation_id = "followOrders", tag = "orders",
+    params(
+        ("model" = Option<String>, Query, description = "Only orders of this model."),
+        ("status" = Option<String>, Query, description = "Comma-separated: only these states."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
+    ),
+    extensions(("x-executable" = json!(false))),
+    responses(
+        (status = 200, description = "Events, for as long as the client stays", content_type = "text/event-stream"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many streams are open", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn follow(
+    State(app): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let given = Conditions {
+        status: params.take("status")?.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
+        model: params.take("model")?,
+        labels: params.take_prefixed("label."),
+        ..Conditions::default()
+    };
+    params.done()?;
+    let query = order_list::query(given, str::to_owned);
+    let query = query.map_err(|bad| Problem::with(&problem::INVALID_QUERY, vec![bad]))?;
+    let seat = Seat::take(&app)?;
+    let boot = app.kitchen.ids.boot();
+    let last = headers.get("last-event-id").map(|id| {
+        let (their_boot, seq) = id.to_str().ok()?.split_once('.')?;
+        seq.parse::<u64>().ok().filter(|_| their_boot == boot)
+    });
+    let seen = last.flatten().unwrap_or_else(|| app.kitchen.journal.last());
+    let mut teller = Teller { app, caller, query, boot, seen, told: VecDeque::new(), seat };
+    match last {
+        None => teller.snapshot(),
+        Some(None) => teller.gap(),
+        Some(Some(_)) => {}
+    }
+    let told = stream::unfold(teller, |mut teller| async move {
+        let event = teller.next().await?;
+        Some((Ok::<_, Infallible>(event), teller))
+    });
+    Ok(events::streamed(told))
+}
+
+struct Teller {
+    app: AppState,
+    caller: Caller,
+    query: Query,
+    boot: String,
+    /// Number of the last entry told or passed over.
+    seen: u64,
+    told: VecDeque<Event>,
+    seat: Seat,
+}
+
+#[derive(Serialize)]
+struct OrderData<'a> {
+    id: String,
+    status: &'static str,
+    done: bool,
+    model: &'static str,
+    labels: LabelsView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+}
+
+impl Teller {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return Some(event);
+            }
+            if self.seat.is_over(&self.app) {
+                return None;
+            }
+            self.look();
+            if self.told.is_empty() {
+                events::pause(&self.app, LOOK, std::future::pending()).await;
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let Happened { entries, gap } = self.app.kitchen.journal.after(self.seen, ENTRIES);
+        if gap {
+            return self.gap();
+        }
+        for entry in entries {
+            self.seen = entry.seq;
+            let wanted = self.query.status.is_empty() || self.query.status.contains(&entry.status);
+            let job = match self.app.kitchen.get(entry.id) {
+                Found::Here(job) if wanted && self.tells(&job) => job,
+                _ => continue,
+            };
+            let data = OrderData {
+                id: job.id.to_string(),
+                status: entry.status.name(),
+                done: entry.status.is_done(),
+                model: crate::model::get(job.spec.model).info().name,
+                labels: LabelsView(&job.spec.labels),
+                traceparent: job.spec.traceparent.map(|trace| trace.to_string()),
+            };
+            let id = format!("{}.{}", self.boot, entry.seq);
+            let event = events::event(&format!("order.{}", entry.status.name()), &data).id(id);
+            self.told.push_back(event);
+        }
+    }
+
+    fn tells(&self, job: &Job) -> bool {
+        self.caller.sees(&job.owner)
+            && self.query.model.is_none_or(|model| model == job.spec.model)
+            && self.query.has_labels(job)
+    }
+
+    fn gap(&mut self) {
+        self.seen = self.app.kitchen.journal.last();
+        self.told.push_back(events::event("gap", &()));
+        self.snapshot();
+    }
+
+    fn snapshot(&mut self) {
+        let id = format!("{}.{}", self.boot, self.seen);
+        self.told.push_back(events::event("snapshot", &house::counts(&self.app)).id(id).retry(events::RETRY));
+    }
+}

@@ -1,0 +1,186 @@
+//! What can be done to an order that is there: stop it, try it again, forget it; and stopping many at once.
+//!
+//! It deliberately never changes an ended order: another try is an order of its own.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::caller::Caller;
+use super::order_list::{self, Conditions};
+use super::orders::{Answer, find, id, json, refusal, render};
+use super::problem::{self, Problem};
+use super::request;
+use super::wire::OrderView;
+use crate::domain::ask::LabelsAsk;
+use crate::domain::id::OrderId;
+use crate::domain::job::Status;
+use crate::domain::limits;
+use crate::store::{CancelAnswer, DeleteAnswer, Query};
+
+/// Stop an order
+///
+/// A waiting order is canceled at once (200). A running one is asked to stop (202) and ends as `canceled` within 100 ms,
+/// child processes within 250 ms. Cancelling a canceled order again is a 200.
+#[utoipa::path(post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
+    params(("id" = String, Path, description = "The order's id")),
+    responses(
+        (status = 200, description = "Canceled", body = OrderView),
+        (status = 202, description = "Asked to stop", body = OrderView),
+        (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Ended otherwise", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
+    let id = find(&app.kitchen, &caller, id(&text)?)?.id;
+    match app.kitchen.cancel(id) {
+        CancelAnswer::Canceled { job, .. } => Ok(render(&app.kitchen, &job, StatusCode::OK)),
+        CancelAnswer::Running(job) => Ok(render(&app.kitchen, &job, StatusCode::ACCEPTED)),
+        CancelAnswer::Ended(job) => {
+            Err(Problem::new(&problem::NOT_CANCELABLE, format!("{id} has {}", job.status.name())))
+        }
+        CancelAnswer::Absent => Err(gone(id)),
+    }
+}
+
+/// Delete an order
+///
+/// Forgets an ended order and its steps. It never stops one: cancel it first.
+#[utoipa::path(delete, path = "/orders/{id}", operation_id = "deleteOrder", tag = "orders",
+    params(("id" = String, Path, description = "The order's id")),
+    responses(
+        (status = 204, description = "Forgotten"),
+        (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Still active", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn delete(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
+    let id = find(&app.kitchen, &caller, id(&text)?)?.id;
+    match app.kitchen.delete(id) {
+        DeleteAnswer::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
+        DeleteAnswer::Active => Err(Problem::new(&problem::ACTIVE, format!("{id} has not ended"))),
+        DeleteAnswer::Absent => Err(gone(id)),
+    }
+}
+
+/// Try an order again
+///
+/// Places a new order that is the same in everything, the seed included, and names this one in `retry_of`. The ended order
+/// stays as it is.
+#[utoipa::path(post, path = "/orders/{id}/retry", operation_id = "retryOrder", tag = "orders",
+    params(("id" = String, Path, description = "The order's id")),
+    responses(
+        (status = 202, description = "The new order", body = OrderView,
+            headers(("Location" = String, description = "The new order"), ("Retry-After" = String, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"))),
+        (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Still active", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "You have your share of the house", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The house is full or closing", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn retry(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
+    let job = find(&app.kitchen, &caller, id(&text)?)?;
+    if !job.status.is_done() {
+        return Err(Problem::new(&problem::ACTIVE, format!("{} has not ended", job.id)));
+    }
+    let again = app.kitchen.retry(&caller.client, &job).map_err(refusal)?;
+    Ok(render(&app.kitchen, &again, StatusCode::ACCEPTED))
+}
+
+/// Which orders to stop: all conditions must hold, and at least one must be given.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"status": ["queued"], "labels": {"run": "7"}}))]
+pub struct CancelAsk {
+    /// Of these states only: `queued`, `running`; both if absent.
+    #[schema(max_items = 2)]
+    pub status: Option<Vec<String>>,
+    /// Of this model only.
+    pub model: Option<String>,
+    /// With all of these labels only.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    pub labels: Option<LabelsAsk>,
+    /// Accepted after this time only (RFC 3339).
+    #[schema(format = DateTime)]
+    pub created_after: Option<String>,
+    /// Accepted before this time only (RFC 3339).
+    #[schema(format = DateTime)]
+    pub created_before: Option<String>,
+}
+
+/// What became of the orders that were to be stopped.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct CancelTally {
+    /// Were waiting and are canceled.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub canceled: u64,
+    /// Are running and were asked to stop.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub requested: u64,
+}
+
+/// Stop many orders
+///
+/// Cancels every active order that meets all conditions. A body without any condition is refused.
+#[utoipa::path(post, path = "/orders/cancel", operation_id = "cancelOrders", tag = "orders",
+    request_body = CancelAsk,
+    responses(
+        (status = 200, description = "How many were stopped, or asked to stop", body = CancelTally),
+        (status = 400, description = "Not JSON, or a field twice", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Body too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Body not JSON by its content type", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No condition, or a bad one", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn cancel_many(State(app): State<AppState>, caller: Caller, headers: HeaderMap, body: Body) -> Answer {
+    let ask: CancelAsk = request::json(&headers, &request::bytes(&headers, body).await?)?;
+    let mut query = which(ask)?;
+    query.owner = (!caller.sees_all).then_some(caller.client);
+    let mut tally = CancelTally::default();
+    loop {
+        let page = app.kitchen.store.list(&query);
+        for job in page.jobs {
+            match app.kitchen.cancel(job.id) {
+                CancelAnswer::Canceled { now: true, .. } => tally.canceled += 1,
+                CancelAnswer::Running(_) => tally.requested += 1,
+                CancelAnswer::Canceled { .. } | CancelAnswer::Ended(_) | CancelAnswer::Absent => {}
+            }
+        }
+        query.before = page.next;
+        if page.next.is_none() {
+            return Ok(json(StatusCode::OK, &tally));
+        }
+        // A hundred thousand orders take a while; others are answered meanwhile.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn which(ask: CancelAsk) -> Result<Query, Problem> {
+    let labels = ask.labels.map_or_else(Vec::new, |LabelsAsk(pairs)| pairs);
+    let given = Conditions {
+        status: ask.status.unwrap_or_default(),
+        model: ask.model,
+        labels,
+        created_after: ask.created_after,
+        created_before: ask.created_before,
+    };
+    if given == Conditions::default() {
+        return Err(Problem::new(&problem::EMPTY_FILTER, "name at least one condition, as {\"status\": [\"queued\"]}"));
+    }
+    let place = |name: &str| format!("/{name}");
+    let mut query = order_list::query(given, place).map_err(|bad| Problem::with(&problem::INVALID, vec![bad]))?;
+    if query.status.is_empty() {
+        query.status = vec![Status::Queued, Status::Running];
+    }
+    if query.status.iter().any(|status| status.is_done()) {
+        return Err(Problem::with(&problem::INVALID, vec![order_list::only_active()]));
+    }
+    Ok(Query { limit: limits::PAGE, ..query })
+}
+
+fn gone(id: OrderId) -> Problem {
+    Problem::new(&problem::GONE, format!("{id} is no longer kept"))
+}

@@ -1,0 +1,169 @@
+//! How orders come in and are taken up: admission, the line, the start of a run.
+//!
+//! It deliberately waits for nothing: what cannot start now stays in the store's lines until staff or a place is free.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::books::{self, Active};
+use super::{Found, Kitchen};
+use crate::clock;
+use crate::domain::client::Client;
+use crate::domain::id::OrderId;
+use crate::domain::job::{Job, Status};
+use crate::domain::spec::Spec;
+use crate::model::run::Run;
+use crate::model::{self, Demand, HoldsPlace};
+use crate::store::{NewJob, Once, Refused, Room, Submitted};
+
+/// Why an order was not accepted although nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The store is full; try again after this time.
+    #[error("as many orders are waiting or running as the house can hold")]
+    Full(Duration),
+    /// This client has its share; try again after this time.
+    #[error("you have as many orders waiting or running as one client may: no more than are still free")]
+    Share(Duration),
+    /// The service is shutting down.
+    #[error("the house is closing")]
+    Draining,
+    /// The idempotency key belongs to another request.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+}
+
+/// What came of a request to cook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// The orders: as they were accepted, or, if the request had been here before, as they are now.
+    pub jobs: Vec<Job>,
+    /// It had been here before.
+    pub before: bool,
+}
+
+impl Kitchen {
+    /// Whether orders of this client are accepted right now: to be asked before one is parsed, so that a refusal is cheap.
+    pub fn admits(&self, client: &Client) -> Result<(), Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        self.gate.check(client, clock::now(), || self.store.fill(client))
+    }
+
+    /// Accepts orders, all or none, and starts what can start. Never waits.
+    pub fn submit(&self, owner: &Client, specs: Vec<Spec>, once: Option<Once>) -> Result<Placed, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let now_us = clock::wall_us();
+        let jobs = specs.into_iter().map(|spec| books::new_job(self.ids.next(now_us), owner, spec, now_us)).collect();
+        self.accept(jobs, once, false)
+    }
+
+    /// Accepts another try of an order: the same in everything, the seed included.
+    pub fn retry(&self, owner: &Client, of: &Job) -> Result<Job, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let now_us = clock::wall_us();
+        let new = books::new_job(self.ids.next(now_us), owner, (*of.spec).clone(), now_us);
+        let placed = self.accept(vec![Job { retry_of: Some(of.id), ..new }], None, false)?;
+        placed.jobs.into_iter().next().ok_or(Refusal::Draining)
+    }
+
+    pub(super) fn accept(&self, jobs: Vec<Job>, once: Option<Once>, alone: bool) -> Result<Placed, Refusal> {
+        let accepted = clock::now();
+        let new = |job: &Job| {
+            let Demand { threads, children } = model::demand(&job.spec);
+            NewJob { job: job.clone(), accepted, needs: Room { threads, children }, alone }
+        };
+        let submitted = self.store.submit(jobs.iter().map(new).collect(), once);
+        match submitted.map_err(|refused| self.refusal(refused, jobs.first()))? {
+            Submitted::Before(ids) => {
+                let now = |id: OrderId| match self.get(id) {
+                    Found::Here(job) => Some(*job),
+                    _ => None,
+                };
+                Ok(Placed { jobs: ids.into_iter().filter_map(now).collect(), before: true })
+            }
+            Submitted::Fresh => {
+                for job in &jobs {
+                    self.journal.write(job.id, Status::Queued);
+                    tracing::debug!(order = %job.id, owner = job.owner.as_str(), trace = books::trace(job), "accepted");
+                }
+                if jobs.iter().any(|job| job.spec.expires_in.is_some()) {
+                    self.deadlines.notify_one();
+                }
+                self.pump();
+                Ok(Placed { jobs, before: false })
+            }
+        }
+    }
+
+    fn refusal(&self, refused: Refused, first: Option<&Job>) -> Refusal {
+        let Some(owner) = first.map(|job| &job.owner) else { return Refusal::Draining };
+        let now = clock::now();
+        let (theirs, all) = self.store.fill(owner);
+        match refused {
+            Refused::KeyReused => return Refusal::KeyReused,
+            Refused::Full | Refused::Share => self.gate.shut(owner),
+        }
+        match refused {
+            Refused::Share => Refusal::Share(self.gate.come_back(theirs, now)),
+            _ => Refusal::Full(self.gate.come_back(all, now)),
+        }
+    }
+
+    /// Starts every waiting order that may start now.
+    pub(super) fn pump(&self) {
+        let (claimed, alone) = {
+            let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
+            let (free, alone) = (staffing.free(), staffing.is_reserved());
+            let mut place = |model, client: &Client| staffing.places.take(model, client);
+            let claimed = self.store.claim(free, alone, &mut place, clock::now(), clock::wall_us());
+            claimed.iter().for_each(|(_, room)| staffing.lease(*room));
+            (claimed, alone)
+        };
+        for (job, room) in claimed {
+            self.start(job, room, alone);
+        }
+    }
+
+    fn start(&self, job: Job, room: Room, alone: bool) {
+        let Some(me) = self.me.upgrade() else { return };
+        let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
+        self.journal.write(job.id, Status::Running);
+        {
+            let mut runs = self.runs();
+            let others = self.cooking.fetch_add(1, Ordering::AcqRel);
+            let place = (!alone && room == Room::default()).then_some(job.owner);
+            let active = Active { run: run.clone(), attempt: job.attempt, room, place, queue: job.queue_ns, others };
+            runs.insert(job.id, active);
+        }
+        if let Some(timeout) = run.spec.timeout {
+            self.runtime.spawn(books::time_out(Arc::downgrade(&run), timeout));
+        }
+        model::start(run, &self.staff);
+    }
+
+    /// A run has begun: with some models its place is free for the next one then.
+    pub(super) fn place_begun(&self, run: &Run) {
+        if model::get(run.spec.model).info().holds_place == HoldsPlace::UntilBegun {
+            let owner = self.runs().get_mut(&run.id).and_then(|active| active.place.take());
+            self.give_back(run, owner);
+        }
+    }
+
+    /// Gives a place back and starts who waited for it.
+    pub(super) fn give_back(&self, run: &Run, owner: Option<Client>) {
+        let Some(owner) = owner else { return };
+        let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = staffing.places.give_back(run.spec.model, &owner);
+        drop(staffing);
+        if look {
+            self.pump();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Orders that end without having been cooked to their end: on request, and by their start deadline.
+//!
+//! It deliberately stops no work itself: a run is asked, and ends when its work has stopped.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Kitchen;
+use crate::clock;
+use crate::domain::Ns;
+use crate::domain::id::OrderId;
+use crate::domain::job::Job;
+use crate::model::cancel::Reason;
+use crate::store::CancelAnswer;
+
+impl Kitchen {
+    /// Asks to stop an order.
+    pub fn cancel(&self, id: OrderId) -> CancelAnswer {
+        let answer = self.store.request_cancel(id, clock::wall_us());
+        match &answer {
+            CancelAnswer::Running(_) => {
+                if let Some(run) = self.run(id) {
+                    run.cancel.request(Reason::Client);
+                }
+            }
+            CancelAnswer::Canceled { job, now: true } => {
+                self.ended_waiting(job);
+                // It may have held back others.
+                self.pump();
+            }
+            CancelAnswer::Canceled { .. } | CancelAnswer::Ended(_) | CancelAnswer::Absent => {}
+        }
+        answer
+    }
+
+    /// An order ended that had not begun.
+    fn ended_waiting(&self, job: &Job) {
+        self.gate.ended();
+        self.metrics.order_ended(job.spec.model, job.status, 0, None);
+        self.journal.write(job.id, job.status);
+        self.watchers.notify(job.id);
+    }
+
+    /// Ends waiting orders whose start deadline has passed; answers when the next one does.
+    fn lapse(&self) -> Option<Ns> {
+        let lapsed = self.store.lapse(clock::now(), clock::wall_us());
+        lapsed.jobs.iter().for_each(|job| self.ended_waiting(job));
+        if !lapsed.jobs.is_empty() {
+            self.pump();
+        }
+        lapsed.next
+    }
+}
+
+/// Watches start deadlines as long as the kitchen lives; `bell` rings when there is a new one.
+pub(super) async fn mind_deadlines(kitchen: Weak<Kitchen>, bell: Arc<Notify>) {
+    loop {
+        let Some(next) = kitchen.upgrade().map(|kitchen| kitchen.lapse()) else { return };
+        match next {
+            None => bell.notified().await,
+            Some(at) => {
+                let pause = Duration::from_nanos(at.saturating_sub(clock::now()));
+                let _ = tokio::time::timeout(pause, bell.notified()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What each client holds of the house, and how much of it anybody may hold.
+//!
+//! The rule is the dynamic threshold of shared buffers (Choudhury and Hahne, Dynamic Queue Length Thresholds for
+//! Shared-Memory Packet Switches, 1998) with a factor of one: nobody may hold more than is still free. One client alone gets
+//! half of the house, two get a third each, and a newcomer always finds room. It deliberately knows no order.
+
+use std::collections::HashMap;
+
+use crate::domain::client::Client;
+
+/// Orders and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) orders: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    fn plus(self, other: Self) -> Self {
+        Self { orders: self.orders + other.orders, bytes: self.bytes + other.bytes }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { orders: self.orders.saturating_sub(other.orders), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
+    fn fits(self, room: Self) -> bool {
+        self.orders <= room.orders && self.bytes <= room.bytes
+    }
+}
+
+/// Why something does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooMuch {
+    /// For the house.
+    House,
+    /// For this client.
+    Client,
+}
+
+/// Who holds what.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    held: HashMap<Client, Load>,
+    total: Load,
+}
+
+impl Shares {
+    /// What one client holds.
+    pub(super) fn of(&self, client: &Client) -> Load {
+        self.held.get(client).copied().unwrap_or_default()
+    }
+
+    /// What all hold.
+    pub(super) fn total(&self) -> Load {
+        self.total
+    }
+
+    /// Lets a client hold this much more, of a house of this size.
+    pub(super) fn take(&mut self, client: &Client, more: Load, house: Load) -> Result<(), TooMuch> {
+        let total = self.total.plus(more);
+        let theirs = self.of(client).plus(more);
+        if !total.fits(house) {
+            return Err(TooMuch::House);
+        }
+        if !theirs.fits(house.minus(total)) {
+            // Who holds nothing is not the one who has too much.
+            return Err(if self.of(client).orders > 0 { TooMuch::Client } else { TooMuch::House });
+        }
+        self.total = total;
+        match self.held.get_mut(client) {
+            Some(held) => *held = theirs,
+            None => drop(self.held.insert(client.clone(), theirs)),
+        }
+        Ok(())
+    }
+
+    /// A client holds this much less.
+    pub(super) fn give_back(&mut self, client: &Client, less: Load) {
+        self.total = self.total.minus(less);
+        if let Some(held) = self.held.get_mut(client) {
+            *held = held.minus(less);
+            if held.orders == 0 {
+                self.held.remove(client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOUSE: Load = Load { orders: 12, bytes: 1_000 };
+
+    fn client(n: u8) -> Client {
+        Client::address(Ipv4Addr::new(127, 0, 0, n).into())
+    }
+
+    fn fill(shares: &mut Shares, n: u8) -> usize {
+        (0..).take_while(|_| shares.take(&client(n), Load { orders: 1, bytes: 10 }, HOUSE).is_ok()).count()
+    }
+
+    #[test]
+    fn one_gets_half_two_a_third_each_and_there_is_always_room_for_a_newcomer() {
+        let mut shares = Shares::default();
+        assert_eq!(fill(&mut shares, 1), 6);
+        assert_eq!(fill(&mut shares, 2), 3);
+        (0..2).for_each(|_| shares.give_back(&client(1), Load { orders: 1, bytes: 10 }));
+        assert_eq!((fill(&mut shares, 2), fill(&mut shares, 1)), (1, 0));
+        assert_eq!(fill(&mut shares, 3), 2);
+        let whole = Load { orders: 13, bytes: 0 };
+        assert_eq!(shares.take(&client(4), whole, HOUSE), Err(TooMuch::House));
+        assert_eq!(shares.take(&client(1), Load { orders: 0, bytes: 900 }, HOUSE), Err(TooMuch::Client));
+    }
+
+    #[test]
+    fn who_gave_everything_back_is_forgotten() {
+        let mut shares = Shares::default();
+        let n = fill(&mut shares, 1);
+        (0..n).for_each(|_| shares.give_back(&client(1), Load { orders: 1, bytes: 10 }));
+        assert_eq!((shares.held.len(), shares.total), (0, Load::default()));
+    }
+}
