@@ -10,6 +10,7 @@ use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
 use crate::app;
 use crate::config::{Cli, Compare};
 use crate::domain::ask::OrderAsk;
+use crate::domain::client::Client;
 use crate::domain::resolve::Violation;
 use crate::http::comparison_wire::view;
 use crate::http::comparisons::{ComparisonAsk, LineUpAsk, plan};
@@ -53,7 +54,7 @@ async fn run_on(compare: &Compare) -> ExitCode {
         ExitCode::from(EXIT_USAGE)
     };
     let (plan, bad) = plan(ask);
-    let id = match comparisons.submit(plan, bad) {
+    let id = match comparisons.submit(&Client::house(), plan, bad) {
         Ok(Ok(state)) => state.id,
         Ok(Err(full)) => return refused(vec![Violation::new("", full.to_string())]),
         Err(bad) => return refused(bad),

@@ -1,4 +1,4 @@
-//! The life of an order: its states, the one total transition function, and how it can end badly.
+//! An order as the house keeps it, and how it can end badly.
 //!
 //! It deliberately does nothing: the kitchen moves orders, the store remembers them.
 
@@ -8,80 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::id::OrderId;
+use super::life::Life;
+pub use super::life::Status;
 use super::recipe::StepRef;
 use super::spec::Spec;
 use super::summary::Summary;
-
-/// State of an order. The list is open: clients test `done`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Status {
-    /// Accepted, not begun.
-    Queued,
-    /// Being cooked.
-    Running,
-    /// Every dish succeeded.
-    Succeeded,
-    /// A step, or the order as a whole, failed.
-    Failed,
-    /// Stopped on request.
-    Canceled,
-    /// Not begun before its deadline.
-    Expired,
-}
-
-impl Status {
-    /// All states, in the order of the variants.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled, Self::Expired];
-
-    /// Name on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        ["queued", "running", "succeeded", "failed", "canceled", "expired"][self as usize]
-    }
-
-    /// The state of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.name() == name)
-    }
-
-    /// Whether it never changes again.
-    #[must_use]
-    pub fn is_done(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-}
-
-/// What can happen to an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// A node takes it up.
-    Claim,
-    /// Its run is over, with this result.
-    End(Status),
-    /// A client wants it stopped.
-    Cancel,
-    /// Its start deadline passed.
-    Expire,
-}
-
-/// What becomes of an order in this state when that happens; `None` if it cannot happen then.
-///
-/// Cancelling a running order leaves it running: it ends when its work has stopped.
-#[must_use]
-pub fn transition(state: Status, what: Happening) -> Option<Status> {
-    match (state, what) {
-        (Status::Queued, Happening::Claim) => Some(Status::Running),
-        (Status::Queued, Happening::Cancel) => Some(Status::Canceled),
-        (Status::Queued, Happening::Expire) => Some(Status::Expired),
-        (Status::Running, Happening::Cancel) => Some(Status::Running),
-        (Status::Running, Happening::End(end)) if end.is_done() && end != Status::Expired => Some(end),
-        (Status::Canceled, Happening::Cancel) => Some(Status::Canceled),
-        (Status::Queued | Status::Running, _) => None,
-        (Status::Succeeded | Status::Failed | Status::Canceled | Status::Expired, _) => None,
-    }
-}
 
 /// Why an order failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,24 +89,15 @@ pub struct Job {
     pub summary: Option<Summary>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Job {
+    /// What decides what may happen to it next.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life { status: self.status, attempt: self.attempt, cancel_requested: self.cancel_requested }
+    }
 
-    #[test]
-    fn ended_orders_never_change_and_no_order_runs_twice() {
-        let happenings = Status::ALL.map(Happening::End).into_iter();
-        let all: Vec<_> = happenings.chain([Happening::Claim, Happening::Cancel, Happening::Expire]).collect();
-        for state in Status::ALL {
-            for what in &all {
-                match transition(state, *what) {
-                    Some(next) if state.is_done() => assert_eq!((next, *what), (state, Happening::Cancel)),
-                    Some(Status::Queued) => panic!("{state:?} went back to the queue by {what:?}"),
-                    _ => {}
-                }
-            }
-        }
-        assert_eq!(transition(Status::Running, Happening::Claim), None);
-        assert_eq!(transition(Status::Running, Happening::End(Status::Queued)), None);
+    /// Something happened.
+    pub fn live(&mut self, life: Life) {
+        (self.status, self.attempt, self.cancel_requested) = (life.status, life.attempt, life.cancel_requested);
     }
 }

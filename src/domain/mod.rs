@@ -8,6 +8,7 @@ pub mod client;
 pub mod draw;
 pub mod id;
 pub mod job;
+pub mod life;
 pub mod limits;
 pub mod line;
 pub mod menu;

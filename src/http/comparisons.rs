@@ -16,6 +16,7 @@ use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::AppState;
+use super::caller::Caller;
 use super::comparison_wire::{ComparisonView, ListView, view};
 use super::orders::json;
 use super::problem::{self, Problem};
@@ -182,6 +183,7 @@ pub fn plan(ask: ComparisonAsk) -> (Plan, Vec<Violation>) {
     ))]
 pub async fn place(
     State(app): State<AppState>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -193,7 +195,7 @@ pub async fn place(
     let invalid = |bad| Problem::with(&problem::INVALID, bad);
     let accepted = {
         let (plan, bad) = plan(ask);
-        app.comparisons.submit(plan, bad).map_err(invalid)?
+        app.comparisons.submit(&caller.client, plan, bad).map_err(invalid)?
     };
     let state = accepted.map_err(|full| Problem::new(&problem::FULL, full.to_string()))?;
     if hold.seconds > 0 {
@@ -223,6 +225,7 @@ pub async fn place(
     ))]
 pub async fn get(
     State(app): State<AppState>,
+    caller: Caller,
     Path(text): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -235,7 +238,7 @@ pub async fn get(
     if hold.seconds > 0 {
         app.comparisons.wait(id, Duration::from_secs(hold.seconds)).await;
     }
-    let state = app.comparisons.get(id).ok_or_else(missing)?;
+    let state = app.comparisons.get(id).filter(|state| caller.sees(&state.owner)).ok_or_else(missing)?;
     Ok(json(StatusCode::OK, &view(&state)))
 }
 
@@ -246,10 +249,10 @@ pub async fn get(
         (status = 200, description = "Youngest first", body = ListView),
         (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<AppState>, uri: Uri) -> Result<Response<Body>, Problem> {
+pub async fn list(State(app): State<AppState>, caller: Caller, uri: Uri) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
     let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64);
     params.done()?;
-    let all = app.comparisons.list(limit as usize);
+    let all = app.comparisons.list(limit as usize, |state| caller.sees(&state.owner));
     Ok(json(StatusCode::OK, &ListView { data: all.iter().map(view).collect() }))
 }

@@ -8,6 +8,7 @@ use super::entry::{Entry, Figures};
 use super::line_up::Candidate;
 use super::statistics;
 use crate::domain::ask::OrderAsk;
+use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::Status;
 
@@ -107,6 +108,8 @@ impl Full {
 pub struct Comparison {
     /// Its id.
     pub id: OrderId,
+    /// Who asked for it.
+    pub owner: Client,
     /// Queued, running, succeeded or failed.
     pub status: Status,
     /// What was asked.

@@ -17,6 +17,7 @@ use super::plan::{self, Machine};
 use super::probe::effective_cores;
 use crate::clock;
 use crate::domain::ask::OrderAsk;
+use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::Status;
 use crate::domain::resolve::Violation;
@@ -80,6 +81,7 @@ impl Comparisons {
     /// `bad` is what was wrong with it before its orders were looked at.
     pub fn submit(
         self: &Arc<Self>,
+        owner: &Client,
         plan: Plan,
         mut bad: Vec<Violation>,
     ) -> Result<Result<Comparison, Full>, Vec<Violation>> {
@@ -108,6 +110,7 @@ impl Comparisons {
         let now_us = clock::wall_us();
         let state = Comparison {
             id: self.kitchen.ids.next(now_us),
+            owner: owner.clone(),
             status: Status::Queued,
             progress: (0, entries.len() * plan.repeats),
             plan,
@@ -141,10 +144,11 @@ impl Comparisons {
         self.slots().get(&id).map(|slot| slot.state.clone())
     }
 
-    /// All that are kept, youngest first.
+    /// All that are kept and wanted, youngest first.
     #[must_use]
-    pub fn list(&self, limit: usize) -> Vec<Comparison> {
-        self.slots().values().rev().take(limit).map(|slot| slot.state.clone()).collect()
+    pub fn list(&self, limit: usize, wanted: impl Fn(&Comparison) -> bool) -> Vec<Comparison> {
+        let all = self.slots();
+        all.values().rev().map(|slot| &slot.state).filter(|state| wanted(state)).take(limit).cloned().collect()
     }
 
     /// Waits until it has ended, at most this long.

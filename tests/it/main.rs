@@ -27,6 +27,7 @@ mod seed_asyncio;
 mod seed_processes;
 mod seed_rows;
 mod seed_threads;
+mod simulate;
 mod sse;
 mod store_contract;
 mod store_contract_door;

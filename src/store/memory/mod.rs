@@ -19,7 +19,8 @@ use super::{
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{ErrorKind, Happening, Job, OrderError, Status, transition};
+use crate::domain::job::{ErrorKind, Job, OrderError, Status};
+use crate::domain::life::Happening;
 use crate::domain::limits;
 use crate::domain::record::StepRecord;
 use crate::domain::turns::Verdict;
@@ -167,37 +168,34 @@ impl Store for Memory {
     fn finish(&self, finish: Finish) -> Option<()> {
         let Fence { id, attempt } = finish.fence;
         let mut inner = self.inner();
-        match inner.orders.get(&id) {
-            Some(Slot { status, body: Body::Active(job), .. }) if job.attempt == attempt => {
-                transition(*status, Happening::End(finish.status))?;
-            }
-            _ => return None,
-        }
+        let life = inner.orders.get(&id)?.life().after(Happening::End { attempt, status: finish.status })?;
         let mut job = inner.take_active(id)?;
         job.error = finish.error;
         job.concurrent_orders = finish.concurrent_orders;
         job.summary = Some(finish.summary);
-        inner.end(job, finish.status, finish.finished_us, &finish.records, &self.bounds);
+        inner.end(job, life, finish.finished_us, &finish.records, &self.bounds);
         Some(())
     }
 
     fn request_cancel(&self, id: OrderId, now_us: i64) -> CancelAnswer {
         let mut inner = self.inner();
         let Some(slot) = inner.orders.get_mut(&id) else { return CancelAnswer::Absent };
-        match (transition(slot.status, Happening::Cancel), &mut slot.body) {
-            (Some(Status::Running), Body::Active(job)) => {
-                job.cancel_requested = true;
+        let Some(life) = slot.life().after(Happening::Cancel) else {
+            return CancelAnswer::Ended(Box::new(slot.job()));
+        };
+        match &mut slot.body {
+            Body::Active(job) if life.status == Status::Running => {
+                job.live(life);
                 CancelAnswer::Running(job.clone())
             }
-            (Some(Status::Canceled), Body::Active(_)) => {
+            Body::Active(_) => {
                 if let Some(job) = inner.take_active(id) {
                     inner.end_waiting(job, Happening::Cancel, now_us, &self.bounds);
                 }
                 let slot = inner.orders.get(&id);
                 slot.map_or(CancelAnswer::Absent, |s| CancelAnswer::Canceled { job: Box::new(s.job()), now: true })
             }
-            (Some(_), _) => CancelAnswer::Canceled { job: Box::new(slot.job()), now: false },
-            (None, _) => CancelAnswer::Ended(Box::new(slot.job())),
+            Body::Ended(_) => CancelAnswer::Canceled { job: Box::new(slot.job()), now: false },
         }
     }
 

@@ -10,7 +10,8 @@ use super::shares::{Load, Shares};
 use super::{Bounds, OVERHEAD_BYTES};
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
-use crate::domain::job::{Happening, Job, Status, transition};
+use crate::domain::job::{Job, Status};
+use crate::domain::life::{Happening, Life};
 use crate::domain::record::StepRecord;
 use crate::domain::spec::ModelId;
 use crate::domain::turns::Turns;
@@ -122,22 +123,20 @@ impl Inner {
     /// Moves a waiting order to running; `None` if it no longer waits.
     pub(super) fn begin(&mut self, waiting: &Waiting, now: Ns, now_us: i64) -> Option<Job> {
         let Slot { status, body: Body::Active(job), .. } = self.orders.get_mut(&waiting.id)? else { return None };
-        let next = transition(*status, Happening::Claim)?;
+        let next = job.life().after(Happening::Claim)?;
         self.counts.by_status[*status as usize] -= 1;
-        self.counts.by_status[next as usize] += 1;
-        *status = next;
-        job.status = next;
-        job.attempt += 1;
+        self.counts.by_status[next.status as usize] += 1;
+        *status = next.status;
+        job.live(next);
         job.started_us = Some(now_us);
         job.queue_ns = now.saturating_sub(waiting.accepted);
         Some((**job).clone())
     }
 
     /// Ends an order that waits; it leaves a dead entry in its line.
-    pub(super) fn end_waiting(&mut self, mut job: Box<Job>, what: Happening, now_us: i64, bounds: &Bounds) {
-        let Some(status) = transition(Status::Queued, what) else { return };
-        job.cancel_requested |= what == Happening::Cancel;
-        self.end(job, status, now_us, &[], bounds);
+    pub(super) fn end_waiting(&mut self, job: Box<Job>, what: Happening, now_us: i64, bounds: &Bounds) {
+        let Some(life) = job.life().after(what) else { return };
+        self.end(job, life, now_us, &[], bounds);
         self.dead += 1;
         if self.dead > DEAD.max(self.counts.by_status[Status::Queued as usize] as usize) {
             self.dead = 0;
@@ -148,27 +147,20 @@ impl Inner {
     }
 
     /// Moves an active order to its end and packs it.
-    pub(super) fn end(
-        &mut self,
-        mut job: Box<Job>,
-        status: Status,
-        now_us: i64,
-        records: &[StepRecord],
-        bounds: &Bounds,
-    ) {
+    pub(super) fn end(&mut self, mut job: Box<Job>, life: Life, now_us: i64, records: &[StepRecord], bounds: &Bounds) {
         self.counts.by_status[job.status as usize] -= 1;
-        self.counts.by_status[status as usize] += 1;
+        self.counts.by_status[life.status as usize] += 1;
         let load = self.load(&job);
         self.shares.give_back(&job.owner, load);
         self.counts.active_bytes = self.shares.total().bytes;
-        job.status = status;
+        job.live(life);
         job.finished_us = Some(now_us);
         job.retained_us = Some(now_us.saturating_add(bounds.retention_us));
         let bytes = packed::pack(&job, records);
         self.counts.ended_bytes += bytes.len() + OVERHEAD_BYTES + self.keys.bytes(job.id);
         self.counts.kept += 1;
         self.ended.push_back((now_us, job.id));
-        let slot = Slot { status, model: job.spec.model, body: Body::Ended(bytes) };
+        let slot = Slot { status: job.status, model: job.spec.model, body: Body::Ended(bytes) };
         self.orders.insert(job.id, slot);
         while self.counts.kept > bounds.ended_orders as u64 || self.counts.ended_bytes > bounds.ended_bytes {
             if !self.forget_oldest() {
@@ -211,6 +203,14 @@ pub(super) fn weight(job: &Job) -> usize {
 }
 
 impl Slot {
+    /// What decides what may happen next. Of an ended order only the state does.
+    pub(super) fn life(&self) -> Life {
+        match &self.body {
+            Body::Active(job) => job.life(),
+            Body::Ended(_) => Life { status: self.status, ..Life::NEW },
+        }
+    }
+
     pub(super) fn job(&self) -> Job {
         match &self.body {
             Body::Active(job) => (**job).clone(),
