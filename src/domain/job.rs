@@ -99,13 +99,15 @@ pub enum ErrorKind {
     Shutdown,
     /// A kitchen could not be started.
     Spawn,
+    /// A kitchen gave no answer and did nothing, or used far more CPU time than its work needs.
+    Hang,
 }
 
 impl ErrorKind {
     /// Name on the wire, and slug of its problem page.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn"][self as usize]
+        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "hang"][self as usize]
     }
 }
 

@@ -78,6 +78,8 @@ kinds! {
         "The order was running when the service ended."
     ORDER_SPAWN "spawn" 200 "A kitchen or thread could not be started"
         "The machine refused a process or a thread. See GET /limits, ulimit -u and the cgroup's pids.max."
+    ORDER_HANG "hang" 200 "A kitchen hung"
+        "A child process was late with its work and at rest for a second, or used many times the CPU time its work needs. It was ended."
     HOUSE_BUSY "house-busy" 200 "The house did not become empty"
         "A comparison needs the house to itself; other orders did not end within 60 s."
 }
