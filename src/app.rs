@@ -54,7 +54,7 @@ pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparis
         ..Bounds::default()
     };
     let config = KitchenConfig {
-        staff,
+        staff: staff.with_kitchen_memory_mib(serve.kitchen_memory_mib),
         allow_faults: serve.allow_faults,
         budget: Demand { threads: serve.max_threads, children: serve.max_children },
         bounds,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::limits;
+use crate::model::staff::KITCHEN_MEMORY_MIB;
 
 /// A concurrency laboratory behind an HTTP job API.
 #[derive(Debug, Parser)]
@@ -62,6 +63,10 @@ pub struct Serve {
     #[arg(long, env = "PASTA_FASTA_MAX_CHILDREN", default_value_t = limits::CHILDREN,
           value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub max_children: u32,
+    /// MiB of address space of a child process, beyond what the size of its order needs; 0 is no limit.
+    #[arg(long, env = "PASTA_FASTA_KITCHEN_MEMORY_MIB", default_value_t = KITCHEN_MEMORY_MIB,
+          value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub kitchen_memory_mib: u32,
     /// Orders waiting or running at once.
     #[arg(long, env = "PASTA_FASTA_MAX_ACTIVE_ORDERS", default_value_t = limits::ACTIVE_ORDERS as u32,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

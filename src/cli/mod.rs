@@ -5,6 +5,7 @@
 mod compare;
 mod cook;
 mod healthcheck;
+mod init;
 mod serve;
 
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ pub const EXIT_FAILURE: u8 = 1;
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = init::run_if_first() {
+        return code;
+    }
     let cli = Cli::parse();
     match cli.command {
         None => serve::run(&cli.serve),

@@ -33,13 +33,15 @@ pub enum ErrorKind {
     Spawn,
     /// It had not begun by its start deadline.
     Expired,
+    /// A kitchen gave no answer and did nothing, or used far more CPU time than its work needs.
+    Hang,
 }
 
 impl ErrorKind {
     /// Name on the wire, and slug of its problem page.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired"][self as usize]
+        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired", "hang"][self as usize]
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Fault {
     Abort,
     /// The step panics; a panic is caught and fails the step alone.
     Panic,
-    /// The step never ends; only a timeout or a cancel does.
+    /// The step never ends by itself; a timeout or a cancel ends it, or the house, which finds its kitchen hung.
     Hang,
     /// The process allocates until it is refused, then aborts.
     Oom,

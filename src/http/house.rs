@@ -18,18 +18,21 @@ use crate::domain::job::Status;
 /// A probe's answer.
 #[derive(Serialize, ToSchema)]
 pub struct Probe {
-    /// `ok`, or what is the matter.
+    /// `ok`, or `degraded`: it accepts orders, but not every model can cook them.
     pub status: &'static str,
     /// What keeps orders: `memory` forgets them at a restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<&'static str>,
+    /// What does not work, while the rest does: child processes cannot be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 /// Is the process alive?
 #[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "house",
     responses((status = 200, description = "It is alive", body = Probe)))]
 pub async fn livez() -> Response<Body> {
-    json(StatusCode::OK, &Probe { status: "ok", durability: None })
+    json(StatusCode::OK, &Probe { status: "ok", durability: None, degraded: None })
 }
 
 /// Does it accept orders?
@@ -39,7 +42,9 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
     if app.kitchen.is_draining() {
         return Err(Problem::new(&problem::DRAINING, "the service is shutting down"));
     }
-    Ok(json(StatusCode::OK, &Probe { status: "ok", durability: Some("memory") }))
+    let degraded = app.kitchen.staff.pass_if_started().and_then(|pass| pass.trouble());
+    let status = if degraded.is_some() { "degraded" } else { "ok" };
+    Ok(json(StatusCode::OK, &Probe { status, durability: Some("memory"), degraded }))
 }
 
 /// The same as /readyz

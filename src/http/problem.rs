@@ -92,6 +92,8 @@ kinds! {
         "The machine refused a process or a thread. See GET /limits, ulimit -u and the cgroup's pids.max."
     ORDER_EXPIRED "expired" 200 "The order had not begun by its start deadline"
         "Its expires_in_ms passed while it waited. It was not cooked at all."
+    ORDER_HANG "hang" 200 "A kitchen hung"
+        "A child process was late with its work and at rest for a second, or used many times the CPU time its work needs. It was ended."
     HOUSE_BUSY "house-busy" 200 "The house did not become empty"
         "A comparison needs the house to itself; other orders did not end within 60 s."
 }

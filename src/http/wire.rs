@@ -157,7 +157,7 @@ pub struct OrderErrorView<'a> {
     /// Where the kind is explained.
     #[serde(rename = "type")]
     pub problem: String,
-    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown` or `spawn`.
+    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown`, `spawn` or `hang`.
     pub kind: &'static str,
     /// The kind in words.
     pub title: &'static str,

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::thread::futex;
 use rustix::time::Timespec;
 use tokio::sync::Notify;
@@ -33,6 +34,25 @@ pub struct Cancel {
     word: AtomicU32,
     tasks: Notify,
     hook: Mutex<Option<Hook>>,
+    /// Whether the end of stdin is a request, too.
+    lifeline: bool,
+    looks: AtomicU32,
+}
+
+/// Looks at the word between two looks at the lifeline: 10 ms of computing, so that these cost nothing.
+const LOOKS_PER_LIFELINE: u32 = 256;
+
+/// Whether nobody holds the other end of stdin any more.
+#[must_use]
+pub fn is_lifeline_cut() -> bool {
+    is_cut_within(&Timespec { tv_sec: 0, tv_nsec: 0 })
+}
+
+fn is_cut_within(at_most: &Timespec) -> bool {
+    let stdin = rustix::stdio::stdin();
+    // No event is asked for: a hang-up is told unasked (poll(2)), and what can be read is not for us.
+    let mut watched = [PollFd::new(&stdin, PollFlags::empty())];
+    rustix::event::poll(&mut watched, Some(at_most)).is_ok_and(|seen| seen > 0)
 }
 
 impl std::fmt::Debug for Cancel {
@@ -66,10 +86,24 @@ impl Cancel {
         }
     }
 
+    /// For a child process: also asked to stop by the end of its stdin, when whoever it works for is gone.
+    #[must_use]
+    pub fn with_lifeline() -> Self {
+        Self { lifeline: true, ..Self::default() }
+    }
+
     /// Whether it was asked.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        self.word.load(Ordering::Relaxed) != 0
+        self.word.load(Ordering::Relaxed) != 0 || (self.lifeline && self.is_cut())
+    }
+
+    fn is_cut(&self) -> bool {
+        let cut = self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOKS_PER_LIFELINE) && is_lifeline_cut();
+        if cut {
+            self.request(Reason::Shutdown);
+        }
+        cut
     }
 
     /// Calls this when it is asked; at once if it was already.
@@ -91,11 +125,27 @@ impl Cancel {
     /// Blocks the thread until `due` on the monotonic clock. Answers whether it was asked to stop instead.
     pub fn sleep_until(&self, due: Ns) -> bool {
         let deadline = Timespec { tv_sec: (due / 1_000_000_000) as i64, tv_nsec: (due % 1_000_000_000) as _ };
+        if self.lifeline {
+            return self.sleep_on_lifeline(due);
+        }
         while !self.is_requested() && clock::now() < due {
             // An absolute deadline on CLOCK_MONOTONIC (futex(2), FUTEX_WAIT_BITSET): spurious wakes cost nothing.
             let _ = futex::wait_bitset(&self.word, futex::Flags::PRIVATE, 0, Some(&deadline), NonZeroU32::MAX);
         }
         self.is_requested()
+    }
+
+    fn sleep_on_lifeline(&self, due: Ns) -> bool {
+        loop {
+            let left = due.saturating_sub(clock::now());
+            let at_most = Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as _ };
+            if left > 0 && is_cut_within(&at_most) {
+                self.request(Reason::Shutdown);
+            }
+            if left == 0 || self.word.load(Ordering::Relaxed) != 0 {
+                return self.word.load(Ordering::Relaxed) != 0;
+            }
+        }
     }
 
     /// Resolves when it is asked. Cancel-safe.

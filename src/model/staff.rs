@@ -18,7 +18,12 @@ pub struct StaffConfig {
     pub exe: PathBuf,
     /// Cores the kernel lets this process use.
     pub cores: usize,
+    /// Bytes of address space of a kitchen, beyond what its order needs; `None` is no limit.
+    pub kitchen_memory: Option<u64>,
 }
+
+/// Address space of a kitchen when nothing is said: 512 MiB (reference), several times what steps need.
+pub const KITCHEN_MEMORY_MIB: u32 = 512;
 
 impl StaffConfig {
     /// This process's own executable and cores.
@@ -26,7 +31,14 @@ impl StaffConfig {
     pub fn of_this_process() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Survives the replacement of the binary on disk: the child is always what the parent is.
-        Self { exe: PathBuf::from("/proc/self/exe"), cores }
+        let kitchen_memory = Some(u64::from(KITCHEN_MEMORY_MIB) << 20);
+        Self { exe: PathBuf::from("/proc/self/exe"), cores, kitchen_memory }
+    }
+
+    /// The same, with this many MiB for a kitchen; 0 is no limit.
+    #[must_use]
+    pub fn with_kitchen_memory_mib(self, mib: u32) -> Self {
+        Self { kitchen_memory: (mib > 0).then(|| u64::from(mib) << 20), ..self }
     }
 }
 
@@ -77,7 +89,10 @@ impl Staff {
 
     /// Where children are started and listened to.
     pub fn pass(&self) -> &Arc<Pass> {
-        self.pass.get_or_init(|| Pass::start(self.config.exe.clone()).expect("two threads for children can be started"))
+        self.pass.get_or_init(|| {
+            let started = Pass::start(self.config.exe.clone(), self.config.kitchen_memory);
+            started.expect("two threads for children can be started")
+        })
     }
 
     /// The house's kitchens: one per core.

@@ -194,8 +194,8 @@ fn fail(fault: Fault, cancel: &Cancel) -> (Outcome, Option<u128>) {
 /// Memory a starving step takes and touches before it asks for more than there is.
 const OOM_HOARD_BYTES: usize = 64 << 20;
 
-/// Takes memory until it is refused. The limit falls only when the hoard is full, so that no other thread of the process
-/// is refused first: its refusal would abort the process before this one could say why.
+/// Takes memory until it is refused. The limit falls only when the hoard is full, so that seldom another thread of the
+/// process is refused first, which then aborts it.
 fn exhaust_memory() -> ! {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let hoard = std::hint::black_box(vec![1_u8; OOM_HOARD_BYTES]);

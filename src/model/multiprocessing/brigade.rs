@@ -5,27 +5,25 @@
 //! next one.
 
 use std::collections::VecDeque;
-use std::process::ExitStatus;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::kitchen::{Kitchen, Unit, cause, obituary};
+use super::kitchen::{Kitchen, Unit, obituary};
 use super::pass::Pass;
-use super::shares::Shares;
+use super::ticket::{Ticket, next_unit};
 use crate::clock;
 use crate::domain::job::ErrorKind;
 use crate::domain::record::Outcome;
-use crate::model::line_run::{After, LineRun};
+use crate::model::line_run::After;
 use crate::model::run::Run;
 use crate::model::tune::Staffed;
 use crate::model::work::Performed;
 
-/// A run in the queue.
-pub(super) enum Ticket {
-    Line(Arc<LineRun>),
-    Shares(Arc<Shares>),
-}
-
-type Ready = Box<dyn FnOnce() + Send>;
+/// Pause after a kitchen of the house could not be started; doubled from failure to failure (chosen).
+const REST: Duration = Duration::from_millis(100);
+/// The longest such pause: the house cooks again this long after the cause is gone, at most.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct State {
@@ -35,9 +33,12 @@ struct State {
     starting: usize,
     lanes: usize,
     closed: bool,
-    /// Kitchens that must have greeted before this is called.
-    prewarm: Option<(usize, Ready)>,
+    /// Kitchens that must have greeted before this run's clock starts.
+    prewarm: Option<(usize, Ticket)>,
     greeted: usize,
+    /// The last pause after a failed start; zero after a start that went well.
+    rest: Duration,
+    resting: bool,
 }
 
 /// A pool of kitchens.
@@ -76,10 +77,10 @@ impl Brigade {
         self.dispatch(&mut state);
     }
 
-    /// Starts `n` kitchens and calls `ready` when all of them are up.
-    pub(super) fn prewarm(self: &Arc<Self>, n: usize, ready: impl FnOnce() + Send + 'static) {
+    /// Starts `n` kitchens; when all of them are up the run's clock starts, and the run is queued.
+    pub(super) fn prewarm(self: &Arc<Self>, n: usize, ticket: Ticket) {
         let mut state = self.state();
-        state.prewarm = Some((n, Box::new(ready)));
+        state.prewarm = Some((n, ticket));
         self.start_one(&mut state);
     }
 
@@ -95,7 +96,7 @@ impl Brigade {
     }
 
     fn start_one(self: &Arc<Self>, state: &mut State) {
-        if state.starting == 0 && state.staff.len() < self.size && !state.closed {
+        if state.starting == 0 && !state.resting && state.staff.len() < self.size && !state.closed {
             state.starting = 1;
             self.pass.start_kitchen(self.clone());
         }
@@ -123,34 +124,51 @@ impl Brigade {
         state.lanes
     }
 
-    /// A kitchen could not be started.
-    pub(super) fn not_started(self: &Arc<Self>, error: &std::io::Error) {
+    /// A kitchen could not be started, or ended before it was up.
+    ///
+    /// What nobody is there to cook fails at once rather than wait for better times. The house's pool rests and tries
+    /// again, whether there is work or not; an order's own makes do with those that are there.
+    pub(super) fn not_started(self: &Arc<Self>, kind: ErrorKind, detail: &str) {
         let mut state = self.state();
         state.starting = 0;
-        state.prewarm = None;
-        tracing::error!(%error, "cannot start a kitchen");
-        if !state.staff.is_empty() && !self.one_use {
-            return;
+        if self.staffed == Staffed::House && !state.resting && !state.closed {
+            state.rest = (state.rest * 2).clamp(REST, LONGEST_REST);
+            state.resting = true;
+            self.pass.wake_later(self.clone(), state.rest);
         }
-        let queue = std::mem::take(&mut state.queue);
+        let mut lost: Vec<Ticket> = state.prewarm.take().map(|(_, ticket)| ticket).into_iter().collect();
+        // The steps of a pool go to who is left; with a kitchen for each, only a refusal concerns them all.
+        let nobody = if self.one_use { kind == ErrorKind::Spawn } else { state.staff.is_empty() };
+        if nobody {
+            lost.extend(std::mem::take(&mut state.queue));
+        }
         drop(state);
-        for ticket in queue {
-            ticket.run().fail(ErrorKind::Spawn, format!("cannot start a kitchen: {error}"), None);
+        for ticket in lost {
+            ticket.run().fail(kind, detail.to_owned(), None);
             ticket.close();
         }
     }
 
+    /// The pause after a failed start is over.
+    pub(super) fn wake(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.resting = false;
+        self.start_one(&mut state);
+    }
+
     /// A kitchen said that it is up.
-    pub(super) fn greeted(&self, kitchen: &Kitchen) {
+    pub(super) fn greeted(self: &Arc<Self>, kitchen: &Kitchen) {
         if !kitchen.greet() {
             return;
         }
         let mut state = self.state();
+        state.rest = Duration::ZERO;
         state.greeted += 1;
         let greeted = state.greeted;
-        if let Some((_, ready)) = state.prewarm.take_if(|(n, _)| greeted >= *n) {
+        if let Some((_, ticket)) = state.prewarm.take_if(|(n, _)| greeted >= *n) {
             drop(state);
-            ready();
+            ticket.run().set_start(clock::now());
+            self.push(ticket);
         }
     }
 
@@ -176,32 +194,25 @@ impl Brigade {
     }
 
     /// A kitchen has ended; what it had in hand has failed with it, unless it was told to stop.
-    pub(super) fn lost(self: &Arc<Self>, kitchen: &Arc<Kitchen>, status: Option<ExitStatus>) {
+    pub(super) fn lost(self: &Arc<Self>, kitchen: &Arc<Kitchen>, (kind, detail): (ErrorKind, String)) {
         let mut state = self.state();
         state.staff.retain(|k| !Arc::ptr_eq(k, kitchen));
         state.idle.retain(|k| !Arc::ptr_eq(k, kitchen));
         drop(state);
-        let mut requeue = None;
-        if let Some(unit) = kitchen.take() {
-            let stopped = unit.run().cancel.is_requested();
-            let error = (!stopped).then(|| cause(kitchen.pid, status, unit.starves()));
-            match unit {
-                Unit::Share(share) => share.lost(error),
-                Unit::Step { line, taken, since, seq } => {
-                    let outcome = if stopped { Outcome::Canceled } else { Outcome::Failed };
-                    let done = obituary(kitchen.pid, since, outcome, error);
-                    let step = line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
-                    if line.settle(kitchen.lane, taken.at, step) == After::Requeue {
-                        requeue = Some(Ticket::Line(line));
-                    }
-                }
-            }
-        }
+        let requeue = kitchen.take().and_then(|unit| fail_unit(kitchen, unit, (kind, detail.clone())));
         let mut state = self.state();
         state.queue.extend(requeue);
+        if kitchen.is_stillborn() && !state.closed {
+            drop(state);
+            // It exited by itself: there is something wrong with it, and the next one will do the same.
+            let kind = if kind == ErrorKind::Exit { ErrorKind::Spawn } else { kind };
+            self.pass.trouble.report(&format!("{detail} before it was up"));
+            self.not_started(kind, &format!("{detail} before it was up"));
+            state = self.state();
+        }
         self.dispatch(&mut state);
-        // A pool keeps its size; a kitchen that never came up is not tried again until there is work.
-        if !self.one_use && kitchen.greeted.load(std::sync::atomic::Ordering::Acquire) {
+        // A pool keeps its size; a kitchen of an order's own that never came up is not tried again until there is work.
+        if !self.one_use && kitchen.greeted.load(Ordering::Acquire) {
             self.start_one(&mut state);
         }
     }
@@ -209,7 +220,7 @@ impl Brigade {
     /// Ends the kitchens that work for this run: a process cannot be asked.
     pub(super) fn stop(&self, run: &Run) {
         let staff = self.state().staff.clone();
-        staff.iter().filter(|kitchen| kitchen.works_for(run)).for_each(|kitchen| kitchen.kill());
+        staff.iter().filter(|kitchen| kitchen.works_for(run)).for_each(|kitchen| kitchen.stop());
     }
 
     /// Lets all kitchens go.
@@ -217,55 +228,28 @@ impl Brigade {
         let mut state = self.state();
         state.closed = true;
         state.queue.clear();
+        state.prewarm = None;
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         idle.iter().for_each(|kitchen| kitchen.dismiss());
     }
 }
 
-impl Ticket {
-    fn run(&self) -> &Arc<Run> {
-        match self {
-            Self::Line(line) => &line.run,
-            Self::Shares(shares) => shares.run(),
+/// Writes down that a kitchen took this with it; answers its line if that has become ready for more.
+fn fail_unit(kitchen: &Kitchen, unit: Unit, error: (ErrorKind, String)) -> Option<Ticket> {
+    let stopped = unit.run().cancel.is_requested();
+    let error = (!stopped).then_some(error);
+    match unit {
+        Unit::Share(share) => {
+            share.lost(error);
+            None
+        }
+        Unit::Step { line, taken, since, seq } => {
+            let outcome = if stopped { Outcome::Canceled } else { Outcome::Failed };
+            let done = obituary(kitchen.pid, since, outcome, error);
+            let step = line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
+            let more = line.settle(kitchen.lane, taken.at, step) == After::Requeue;
+            more.then_some(Ticket::Line(line))
         }
     }
-
-    /// Gives out nothing more of this run.
-    pub(super) fn close(&self) {
-        match self {
-            Self::Line(line) => drop(line.close()),
-            Self::Shares(shares) => shares.close(),
-        }
-    }
-}
-
-/// Takes the next unit of the first run that has one; runs with more go to the end of the queue, so they take turns.
-fn next_unit(queue: &mut VecDeque<Ticket>) -> Option<Unit> {
-    while let Some(ticket) = queue.pop_front() {
-        match &ticket {
-            Ticket::Line(line) => {
-                let Some(taken) = line.take() else {
-                    if line.run.cancel.is_requested() {
-                        line.close();
-                    }
-                    continue;
-                };
-                let (line, since) = (line.clone(), clock::now());
-                let seq = line.run.recorder.started(usize::from(taken.at.step), taken.at, line.run.offset(since));
-                if taken.requeue {
-                    queue.push_back(ticket);
-                }
-                return Some(Unit::Step { line, taken, since, seq });
-            }
-            Ticket::Shares(shares) => {
-                let Some((share, more)) = shares.take() else { continue };
-                if more {
-                    queue.push_back(ticket);
-                }
-                return Some(Unit::Share(share));
-            }
-        }
-    }
-    None
 }

@@ -1,7 +1,8 @@
 //! The kitchen itself: what this binary is when its parent re-executes it.
 //!
-//! It reads frames from stdin and answers on stdout until stdin ends. One thread: a step is done between two frames.
-//! It deliberately opens nothing and inherits nothing but stdin, stdout and stderr.
+//! It reads frames from stdin and answers on stdout until stdin ends, also in the middle of a step: then there is nobody
+//! left to work for. One thread: a step is done between two frames. It deliberately opens nothing and inherits nothing but
+//! stdin, stdout and stderr.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use uuid::Uuid;
 
+use super::confine::{self, Confinement};
 use super::frames::{self, Down, Up};
 use crate::clock;
 use crate::domain::Ns;
@@ -17,7 +19,7 @@ use crate::domain::id::OrderId;
 use crate::domain::job::OrderError;
 use crate::domain::spec::Spec;
 use crate::domain::summary::Bill;
-use crate::model::cancel::Cancel;
+use crate::model::cancel::{self, Cancel};
 use crate::model::run::{Finisher, Run, RunEnd};
 use crate::model::staff::{Staff, StaffConfig};
 use crate::model::{tune, work};
@@ -36,27 +38,35 @@ pub fn main(mut args: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCo
     }
     let number = |arg: Option<std::ffi::OsString>| arg.and_then(|a| a.to_str().and_then(|s| s.parse::<i32>().ok()));
     let (parent, niceness) = (number(args.next()), number(args.next()));
+    let memory = args.next().and_then(|arg| arg.to_str()?.parse::<u64>().ok()).filter(|bytes| *bytes > 0);
     // Armed first, then looked: a parent that died in between is found out by the second.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     if getppid().map(|pid| pid.as_raw_nonzero().get()) != parent {
         return Some(ExitCode::FAILURE);
     }
+    let confinement = Confinement::new(memory);
     tune::kitchen(niceness.unwrap_or(0));
-    Some(if serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // A step that panics says so in its record; what a panic prints would stand where the house expects a frame.
+    std::panic::set_hook(Box::new(|_| ()));
+    Some(if serve(confinement).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn say(frame: &Up) -> std::io::Result<()> {
     frames::write(rustix::stdio::stdout(), frame)
 }
 
-fn serve() -> std::io::Result<()> {
+fn serve(mut confinement: Confinement) -> std::io::Result<()> {
     say(&Up::Hello)?;
-    let cancel = Cancel::default();
+    // Whoever holds the other end of stdin is the one this work is for.
+    let cancel = Cancel::with_lifeline();
     let mut stdin = std::io::stdin().lock();
     while let Some(frame) = frames::read(&mut stdin)? {
         match frame {
-            Down::Step(step) => say(&Up::Done(work::perform(step, &cancel, |_| ())))?,
-            Down::Cook(spec, start) => cook(*spec, start)?,
+            Down::Step(step) => {
+                let done = confine::within_cpu(step, || work::perform(step, &cancel, |_| ()));
+                say(&Up::Done(done))?;
+            }
+            Down::Cook(spec, start) => cook(*spec, start, &mut confinement)?,
             Down::Bye => {
                 let bill = own_bill(Bill::default());
                 return say(&Up::Farewell(bill));
@@ -93,12 +103,14 @@ impl Upstairs {
 }
 
 /// Cooks an order or a share of one with staff of this process, and reports while it does.
-fn cook(spec: Spec, start: Ns) -> std::io::Result<()> {
+fn cook(spec: Spec, start: Ns, confinement: &mut Confinement) -> std::io::Result<()> {
+    let config = StaffConfig { kitchen_memory: confinement.memory(), ..StaffConfig::of_this_process() };
+    confinement.widen(&spec, config.cores);
     let upstairs = Arc::new(Upstairs::default());
     let model = crate::model::get(spec.model);
     let run = Arc::new(Run::new(OrderId(Uuid::nil()), Arc::new(spec), upstairs.clone()));
     run.set_start(start);
-    let staff = Staff::new(StaffConfig::of_this_process());
+    let staff = Staff::new(config);
     model.start(run.clone(), &staff);
     let error: Option<OrderError> = loop {
         let end = upstairs.wait();
@@ -109,6 +121,10 @@ fn cook(spec: Spec, start: Ns) -> std::io::Result<()> {
         if let Some(end) = end {
             break end.error;
         }
+        if cancel::is_lifeline_cut() {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
     };
+    confine::allow_cpu(None);
     say(&Up::End(error, own_bill(staff.dismiss())))
 }

@@ -1,11 +1,15 @@
 //! What parent and kitchen say to each other: length-prefixed postcard frames over the child's stdin and stdout.
+//! What a dying kitchen writes to its stderr comes the same way.
 //!
 //! Both ends are this one file, so the protocol cannot drift. It deliberately has no version: a kitchen is its parent's
 //! own binary.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::AsFd;
+use rustix::time::Timespec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -70,10 +74,23 @@ pub(super) fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
         match rustix::io::write(&to, left) {
             Ok(n) => left = &left[n..],
             Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => room_in(&to)?,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// How long the reader of a full pipe may let its writer wait, if the writer minds: a kitchen reads at once or never.
+const FULL_PIPE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+fn room_in(pipe: &impl AsFd) -> io::Result<()> {
+    let mut watched = [PollFd::new(pipe, PollFlags::OUT)];
+    match rustix::event::poll(&mut watched, Some(&FULL_PIPE)) {
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Reads one frame; `None` at the end of the stream.
@@ -89,14 +106,37 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Opti
     postcard::from_bytes(&body).map(Some).map_err(io::Error::other)
 }
 
+/// Bytes of a kitchen's last words that are kept.
+const LAST_WORDS_BYTES: u64 = 4 * 1024;
+/// How long they are waited for: whoever has written text is about to end.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// The same for the parent's event loop. `buffer` is reused from frame to frame.
+///
+/// A kitchen's stderr is its stdout: what the language's runtime writes when a process aborts arrives here, where a frame
+/// should be. Its first four bytes, read as a length, are far above any frame's. So the error is the text, empty at the
+/// end of the stream.
 pub(super) async fn receive<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
-) -> io::Result<T> {
+) -> Result<T, String> {
+    buffer.clear();
     let mut prefix = [0_u8; 4];
-    from.read_exact(&mut prefix).await?;
-    buffer.resize(length(prefix)?, 0);
-    from.read_exact(buffer).await?;
-    postcard::from_bytes(buffer).map_err(io::Error::other)
+    from.read_exact(&mut prefix).await.map_err(|_| String::new())?;
+    if let Ok(len) = length(prefix) {
+        buffer.resize(len, 0);
+        let whole = from.read_exact(buffer).await.is_ok();
+        if let Some(frame) = whole.then(|| postcard::from_bytes(buffer).ok()).flatten() {
+            return Ok(frame);
+        }
+        // A frame that text has torn: the text is at the end of what arrived.
+        buffer.truncate(buffer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        let cut = buffer.len().saturating_sub(LAST_WORDS_BYTES as usize);
+        buffer.drain(..cut);
+    } else {
+        buffer.extend_from_slice(&prefix);
+    }
+    let rest = tokio::io::AsyncReadExt::take(from, LAST_WORDS_BYTES);
+    let _ = tokio::time::timeout(LAST_WORDS, { rest }.read_to_end(buffer)).await;
+    Err(String::from_utf8_lossy(buffer).into_owned())
 }

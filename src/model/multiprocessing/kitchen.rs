@@ -6,19 +6,20 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fd::OwnedFd;
+use rustix::process::Signal;
 
 use super::frames::{self, Down};
 use super::shares::Share;
+use super::watch::{Measure, Suspicion};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::job::ErrorKind;
-use crate::domain::recipe::{Fault, Work};
 use crate::model::line_run::{LineRun, Taken};
 use crate::model::run::Run;
-use crate::model::work::{FAULT_EXIT_CODE, OOM_EXIT_CODE};
+use crate::model::work::OOM_EXIT_CODE;
 
 /// What a kitchen can have in hand.
 pub(super) enum Unit {
@@ -34,15 +35,6 @@ impl Unit {
         match self {
             Self::Step { line, .. } => &line.run,
             Self::Share(share) => share.run(),
-        }
-    }
-
-    /// Whether a step of it takes all memory.
-    pub(super) fn starves(&self) -> bool {
-        let starves = |work: Work| work == Work::Fault(Fault::Oom);
-        match self {
-            Self::Step { line, taken, .. } => starves(line.run.spec.work(taken.at)),
-            Self::Share(share) => share.spec.recipe.steps.iter().any(|step| starves(step.work)),
         }
     }
 
@@ -65,11 +57,21 @@ pub(super) struct Kitchen {
     stdin: Mutex<Option<OwnedFd>>,
     child: Mutex<Child>,
     in_hand: Mutex<Option<Unit>>,
+    started: Ns,
+    suspicion: Mutex<Suspicion>,
+    /// Its run was stopped, and it with it.
+    stopped: AtomicBool,
+    /// Why the house ended it.
+    hung: OnceLock<String>,
+    /// What it wrote instead of a frame.
+    words: OnceLock<String>,
 }
 
 impl Kitchen {
     pub(super) fn new(mut child: Child, lane: usize) -> Self {
         let stdin = child.stdin.take().map(OwnedFd::from);
+        // A kitchen that is stopped reads nothing, and whoever hands it an order must not wait for it for ever.
+        let _ = stdin.as_ref().map(|fd| rustix::io::ioctl_fionbio(fd, true));
         Self {
             pid: child.id(),
             lane,
@@ -77,6 +79,11 @@ impl Kitchen {
             stdin: Mutex::new(stdin),
             child: Mutex::new(child),
             in_hand: Mutex::new(None),
+            started: clock::now(),
+            suspicion: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            hung: OnceLock::new(),
+            words: OnceLock::new(),
         }
     }
 
@@ -93,6 +100,8 @@ impl Kitchen {
             && let Err(error) = frames::write(fd, frame)
         {
             tracing::debug!(pid = self.pid, %error, "kitchen does not listen");
+            // Half a frame may be in the pipe; nothing after it would be understood.
+            self.kill();
         }
     }
 
@@ -123,6 +132,38 @@ impl Kitchen {
         self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Notes what it wrote instead of a frame.
+    pub(super) fn said(&self, words: String) {
+        let words = self.words.get_or_init(|| words);
+        if !words.is_empty() {
+            tracing::debug!(pid = self.pid, words, "a kitchen's last words");
+        }
+    }
+
+    /// Looks whether it hangs, and ends it if it does.
+    pub(super) fn look(&self, now: Ns) {
+        let measure = self.hand().as_ref().map(Measure::of);
+        let starting = || (!self.greeted.load(Ordering::Acquire)).then(|| Measure::of_start(self.started));
+        let Some(measure) = measure.or_else(starting) else { return };
+        let mut suspicion = self.suspicion.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(how) = suspicion.look(self, &measure, now) {
+            tracing::warn!(how, "a kitchen hangs and is ended");
+            let _ = self.hung.set(how);
+            self.kill();
+        }
+    }
+
+    /// Ends it now because its run is to stop: a process cannot be asked.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.kill();
+    }
+
+    /// Whether it ended before it was up, and not because it was told to.
+    pub(super) fn is_stillborn(&self) -> bool {
+        !self.greeted.load(Ordering::Acquire) && !self.stopped.load(Ordering::Acquire)
+    }
+
     /// Ends it now.
     pub(super) fn kill(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,19 +176,32 @@ impl Kitchen {
     }
 }
 
-/// SIGABRT: what a process does whose allocation is refused, and whose step was not the first to find out.
-const ABORT: i32 = 6;
+/// How Rust begins the last words of a process whose allocation was refused (`handle_alloc_error`).
+const REFUSED: &str = "memory allocation of";
 
-/// Why a kitchen ended that should not have. `starved` says that its work was to take all memory.
-pub(super) fn cause(pid: u32, status: Option<ExitStatus>, starved: bool) -> (ErrorKind, String) {
+/// Why a kitchen ended that should not have. `oom_killed` says that the kernel ended one to have its memory.
+pub(super) fn cause(kitchen: &Kitchen, status: Option<ExitStatus>, oom_killed: bool) -> (ErrorKind, String) {
+    let pid = kitchen.pid;
     let Some(status) = status else { return (ErrorKind::Exit, format!("kitchen {pid} is gone")) };
+    let signal = |number: i32| status.signal() == Some(number);
+    let words = kitchen.words.get().map_or("", |words| words.trim());
+    let refused = words.find(REFUSED).map(|at| words[at..].lines().next().unwrap_or_default());
+    match (kitchen.hung.get(), refused) {
+        (Some(how), _) if signal(Signal::KILL.as_raw()) => return (ErrorKind::Hang, how.clone()),
+        (_, Some(words)) if signal(Signal::ABORT.as_raw()) => {
+            return (ErrorKind::Oom, format!("kitchen {pid} ran out of memory: {words}"));
+        }
+        _ if signal(Signal::KILL.as_raw()) && oom_killed => {
+            return (ErrorKind::Oom, format!("kitchen {pid} was ended by the kernel, which ran out of memory"));
+        }
+        _ if signal(Signal::XCPU.as_raw()) => {
+            return (ErrorKind::Hang, format!("kitchen {pid} used more CPU time than its work can need"));
+        }
+        _ => {}
+    }
     match (status.signal(), status.code()) {
-        (Some(ABORT), _) if starved => (ErrorKind::Oom, format!("kitchen {pid} ran out of memory and aborted")),
         (Some(signal), _) => (ErrorKind::Signal, format!("kitchen {pid} was ended by signal {signal}")),
         (_, Some(OOM_EXIT_CODE)) => (ErrorKind::Oom, format!("kitchen {pid} ran out of memory")),
-        (_, Some(code)) if code == FAULT_EXIT_CODE => {
-            (ErrorKind::Exit, format!("kitchen {pid} exited with code {code}"))
-        }
         (_, code) => (ErrorKind::Exit, format!("kitchen {pid} exited with code {}", code.unwrap_or(-1))),
     }
 }

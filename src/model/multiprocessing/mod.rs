@@ -4,20 +4,26 @@
 //! loop or threads. Cancel ends the kitchens that work for the order (a process cannot be asked). Overhead: a process
 //! start per kitchen, two pipe messages per step.
 
+mod bounds;
 mod brigade;
 pub mod child;
+mod confine;
 mod frames;
 mod kitchen;
+mod oom;
 mod pass;
 mod shares;
+mod ticket;
+mod trouble;
+mod watch;
 
 use std::sync::Arc;
 
 pub use brigade::Brigade;
 pub use pass::Pass;
 
-use self::brigade::Ticket;
 use self::shares::Shares;
+use self::ticket::Ticket;
 use super::line_run::LineRun;
 use super::run::Run;
 use super::staff::Staff;
@@ -147,13 +153,7 @@ fn launch(run: &Arc<Run>, brigade: &Arc<Brigade>, ticket: Ticket, own: bool, pre
     }
     match prewarm {
         None => brigade.push(ticket),
-        Some(n) => {
-            let (run, kitchens) = (run.clone(), brigade.clone());
-            brigade.prewarm(n, move || {
-                run.set_start(crate::clock::now());
-                kitchens.push(ticket);
-            });
-        }
+        Some(n) => brigade.prewarm(n, ticket),
     }
 }
 
@@ -170,14 +170,4 @@ fn inside(spec: &Spec) -> Option<Spec> {
         *slot = option.default;
     }
     Some(Spec { model: ModelId(id as u8), setup, isolation: Isolation::House, ..spec.clone() })
-}
-
-impl Ticket {
-    /// The same run once more, for whoever may have to stop it.
-    fn again(&self) -> Self {
-        match self {
-            Self::Line(line) => Self::Line(line.clone()),
-            Self::Shares(shares) => Self::Shares(shares.clone()),
-        }
-    }
 }

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::clock;
+use crate::domain::Ns;
 use crate::domain::job::{ErrorKind, OrderError};
 use crate::domain::spec::{Isolation, Spec};
 use crate::domain::summary::Bill;
@@ -31,6 +33,8 @@ pub(super) struct Share {
     /// From that kitchen's event numbers to the run's.
     seqs: Vec<u32>,
     dishes_over: u32,
+    /// When its kitchen was last heard of.
+    pub(super) heard: Ns,
 }
 
 impl Shares {
@@ -60,7 +64,7 @@ impl Shares {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let spec = state.left.pop_front()?;
         state.open += 1;
-        let share = Share { all: self.clone(), spec, seqs: Vec::new(), dishes_over: 0 };
+        let share = Share { all: self.clone(), spec, seqs: Vec::new(), dishes_over: 0, heard: clock::now() };
         Some((share, !state.left.is_empty()))
     }
 
@@ -94,6 +98,7 @@ impl Share {
 
     /// Takes in what the kitchen wrote.
     pub(super) fn absorb(&mut self, lane: usize, delta: Delta) {
+        self.heard = clock::now();
         self.dishes_over += delta.harvest.dishes.len() as u32 + delta.harvest.dishes_failed;
         self.all.run.recorder.absorb(lane, delta, &mut self.seqs);
     }
