@@ -143,7 +143,7 @@ impl Teller {
             self.look(&job);
             if self.told.is_empty() && !self.over {
                 let pause = if job.spec.steps_total() > crate::domain::limits::RECORDS { PROGRESS } else { LOOK };
-                let _ = tokio::time::timeout(pause, ended).await;
+                let _ = self.app.before_closing(tokio::time::timeout(pause, ended)).await;
                 self.progress(&job, &mut progressed);
             }
         }

@@ -2,7 +2,6 @@
 //!
 //! It deliberately holds no rule of cooking: read, call the kitchen, render.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -69,7 +68,7 @@ pub async fn place(State(app): State<AppState>, uri: Uri, headers: HeaderMap, bo
     let job = job.ok_or_else(|| Problem::new(&problem::INTERNAL, "an accepted order was not returned"))?;
     let job = match hold.seconds {
         0 => job,
-        seconds => held(kitchen, job.id, seconds, None).await?,
+        seconds => held(&app, job.id, seconds, None).await?,
     };
     let status = if job.status.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = render(kitchen, &job, status);
@@ -132,8 +131,9 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     }
 }
 
-/// Holds until the order has ended, or changed from `seen`, or time is up.
-async fn held(kitchen: &Arc<Kitchen>, id: OrderId, seconds: u64, seen: Option<&str>) -> Result<Job, Problem> {
+/// Holds until the order has ended, or changed from `seen`, or time is up, or the service is about to end.
+async fn held(app: &AppState, id: OrderId, seconds: u64, seen: Option<&str>) -> Result<Job, Problem> {
+    let kitchen = &app.kitchen;
     let watched = kitchen.watch(id);
     let ended = watched.ended();
     let job = find(kitchen, id)?;
@@ -142,7 +142,7 @@ async fn held(kitchen: &Arc<Kitchen>, id: OrderId, seconds: u64, seen: Option<&s
         return Ok(job);
     }
     // Time being up is no error: the order is answered as it stands.
-    let _ = tokio::time::timeout(Duration::from_secs(seconds), ended).await;
+    let _ = app.before_closing(tokio::time::timeout(Duration::from_secs(seconds), ended)).await;
     find(kitchen, id)
 }
 
@@ -187,7 +187,7 @@ pub async fn get(State(app): State<AppState>, Path(text): Path<String>, uri: Uri
     let seen = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let job = match hold.seconds {
         0 => find(kitchen, id)?,
-        seconds => held(kitchen, id, seconds, seen).await?,
+        seconds => held(&app, id, seconds, seen).await?,
     };
     let tag = wire::etag(&job, wire::live(kitchen, &job));
     if seen.is_some_and(|seen| seen.split(',').any(|s| s.trim().trim_start_matches("W/") == tag || s.trim() == "*")) {
