@@ -17,7 +17,8 @@ use crate::config::Serve;
 use crate::domain::job::Status;
 use crate::domain::limits;
 use crate::http::around::Around;
-use crate::http::{AppState, router, server};
+use crate::http::guard::Guard;
+use crate::http::{AppState, request_id, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
 use crate::model::Demand;
@@ -32,6 +33,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// A service that is bound and not yet serving.
 pub struct App {
     listener: TcpListener,
+    guard: Guard,
     state: AppState,
     closing: watch::Sender<bool>,
     grace: Duration,
@@ -69,12 +71,15 @@ impl App {
     /// Binds and connects everything; nothing is answered yet.
     pub async fn build(serve: &Serve, staff: StaffConfig) -> std::io::Result<Self> {
         raise_descriptor_limit();
-        let listener = TcpListener::bind(serve.bind).await?;
+        let listener = server::listen(serve.bind, &serve.door)?;
         let (kitchen, comparisons) = kitchen(serve, staff);
         let (closing, watch) = watch::channel(false);
-        let state =
-            AppState { kitchen, comparisons, closing: watch, streams: Arc::new(Semaphore::new(limits::STREAMS)) };
-        Ok(Self { listener, state, closing, grace: serve.grace() })
+        let streams = Arc::new(Semaphore::new(limits::STREAMS));
+        let door = Arc::new(serve.door.clone());
+        let state = AppState { kitchen, comparisons, closing: watch, streams, door };
+        let guard = Guard::new(&serve.door, listener.local_addr()?);
+        request_id::begin(random());
+        Ok(Self { listener, guard, state, closing, grace: serve.grace() })
     }
 
     /// Where it listens.
@@ -92,14 +97,18 @@ impl App {
     /// accepted orders were not brought to their end.
     pub async fn run(self, mut signals: Signals) -> u64 {
         let kitchen = self.state.kitchen.clone();
-        let door = Around::new(router::build(self.state.clone()), kitchen.metrics.clone());
+        let settings = (*self.state.door).clone();
+        let router = router::build(self.state.clone());
+        let door = Around::new(router, kitchen.metrics.clone(), self.guard, settings.body_time());
         let sweeper = tokio::spawn(sweep(kitchen.clone()));
-        let serving = tokio::spawn(server::serve(self.listener, door, self.state.closing.clone(), LAST_ANSWERS));
+        let closing = self.state.closing.clone();
+        let serving = tokio::spawn(server::serve(self.listener, door, settings, closing, LAST_ANSWERS));
         signals.next().await;
         kitchen.drain();
-        tracing::info!(running = kitchen.running(), "closing");
+        tracing::info!(unfinished = unfinished(&kitchen), "closing");
         let done = async {
-            while kitchen.running() > 0 {
+            // A run is there until its end is written; an order that waits for staff has none yet.
+            while kitchen.running() > 0 || unfinished(&kitchen) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -107,8 +116,7 @@ impl App {
             _ = tokio::time::timeout(self.grace, done) => {}
             () = signals.next() => {}
         }
-        let counts = kitchen.store.counts();
-        let lost = counts.by_status[Status::Queued as usize] + counts.by_status[Status::Running as usize];
+        let lost = unfinished(&kitchen);
         kitchen.abandon();
         // Receivers live in every connection; a send cannot fail while one does, and need not succeed when none does.
         let _ = self.closing.send(true);
@@ -116,6 +124,12 @@ impl App {
         sweeper.abort();
         lost
     }
+}
+
+/// Orders that have not ended.
+fn unfinished(kitchen: &Kitchen) -> u64 {
+    let counts = kitchen.store.counts();
+    counts.by_status[Status::Queued as usize] + counts.by_status[Status::Running as usize]
 }
 
 async fn sweep(kitchen: Arc<Kitchen>) {

@@ -52,6 +52,9 @@ pub struct Serve {
     /// Allow recipes with fault steps (exit, abort, panic, hang, oom).
     #[arg(long, env = "PASTA_FASTA_ALLOW_FAULTS", default_value_t = false)]
     pub allow_faults: bool,
+    /// Who may connect, and for how long.
+    #[command(flatten)]
+    pub door: Door,
     /// Listen on an address other machines can reach, without access control.
     #[arg(long, env = "PASTA_FASTA_INSECURE", default_value_t = false)]
     pub insecure: bool,
@@ -86,6 +89,68 @@ pub struct Serve {
     /// What to log, as `info` or `pasta_fasta=debug`.
     #[arg(long, env = "PASTA_FASTA_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// Settings of the door: connections, their time limits, the names and sites it answers to.
+#[derive(Clone, Debug, Args)]
+pub struct Door {
+    /// A name to answer to, besides localhost and the address. May be given several times.
+    #[arg(long, env = "PASTA_FASTA_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
+    /// A site whose pages may place orders, as `https://example.org`. May be given several times.
+    #[arg(long, env = "PASTA_FASTA_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allowed_origin: Vec<String>,
+    /// Connections at once; at most 256 fewer than file descriptors.
+    #[arg(long, env = "PASTA_FASTA_MAX_CONNECTIONS", default_value_t = 4_096,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Milliseconds a request's head may take from its first byte.
+    #[arg(long, env = "PASTA_FASTA_HEADER_TIMEOUT_MS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(50..=600_000))]
+    pub header_timeout_ms: u32,
+    /// Milliseconds a request's body may take, all of it.
+    #[arg(long, env = "PASTA_FASTA_BODY_TIMEOUT_MS", default_value_t = 30_000,
+          value_parser = clap::value_parser!(u32).range(50..=600_000))]
+    pub body_timeout_ms: u32,
+    /// Milliseconds a connection may be idle.
+    #[arg(long, env = "PASTA_FASTA_IDLE_TIMEOUT_MS", default_value_t = 30_000,
+          value_parser = clap::value_parser!(u32).range(50..=600_000))]
+    pub idle_timeout_ms: u32,
+    /// Milliseconds a client may take nothing of what is sent to it.
+    #[arg(long, env = "PASTA_FASTA_WRITE_TIMEOUT_MS", default_value_t = 30_000,
+          value_parser = clap::value_parser!(u32).range(50..=600_000))]
+    pub write_timeout_ms: u32,
+}
+
+/// Milliseconds as told on the command line.
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
+}
+
+impl Door {
+    /// How long a head may take. 10 s: hyper allows 30, go-httpbin 1.
+    #[must_use]
+    pub fn header_time(&self) -> Duration {
+        millis(self.header_timeout_ms)
+    }
+
+    /// How long a body may take. 30 s: a limit on the pauses alone would miss whoever sends a byte at a time.
+    #[must_use]
+    pub fn body_time(&self) -> Duration {
+        millis(self.body_timeout_ms)
+    }
+
+    /// How long a connection may be idle. 30 s: between uvicorn's 5 and nginx's 75.
+    #[must_use]
+    pub fn idle_time(&self) -> Duration {
+        millis(self.idle_timeout_ms)
+    }
+
+    /// How long a client may take nothing. 30 s: two signs of life of an event stream.
+    #[must_use]
+    pub fn write_time(&self) -> Duration {
+        millis(self.write_timeout_ms)
+    }
 }
 
 impl Serve {

@@ -12,13 +12,22 @@ use crate::model::staff::StaffConfig;
 /// Threads of the control plane. Two: one may be writing a large answer while the other accepts.
 const WORKERS: usize = 2;
 
+/// How long the last log lines may take. A stderr that takes none holds up the end no longer.
+const LAST_LINES: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Serves until told to end.
 pub(super) fn run(serve: &Serve) -> ExitCode {
     if let Err(error) = serve.check() {
         err(&format!("error: {error}"));
         return ExitCode::from(EXIT_USAGE);
     }
-    crate::telemetry::start(&serve.log);
+    let log = match crate::telemetry::start(&serve.log) {
+        Ok(log) => log,
+        Err(error) => {
+            err(&format!("error: cannot start the log: {error}"));
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
     let built =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).thread_name("door").enable_all().build();
     match built {
@@ -26,6 +35,7 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
             let code = runtime.block_on(run_on(serve));
             // Kitchens and pools are not waited for: what ran was abandoned above, children die with the process.
             runtime.shutdown_background();
+            log.flush(LAST_LINES);
             code
         }
         Err(error) => {

@@ -6,6 +6,12 @@
 pub const BODY_BYTES: usize = 256 * 1024;
 /// Bytes of a batch's body.
 pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a request's head, its first line included.
+pub const HEAD_BYTES: usize = 16 * 1024;
+/// Header fields of a request.
+pub const HEADERS: usize = 64;
+/// Bytes of a request's URI.
+pub const URI_BYTES: usize = 8 * 1024;
 /// Orders of a batch.
 pub const BATCH: usize = 1_000;
 /// Steps of one dish: one bit of a 128-bit word each, and more is not readable as a recipe.

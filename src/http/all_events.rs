@@ -116,7 +116,7 @@ impl Teller {
             }
             self.look();
             if self.told.is_empty() {
-                events::pause(&self.app, LOOK, std::future::pending()).await;
+                let _ = self.app.before_closing(tokio::time::sleep(LOOK)).await;
             }
         }
     }

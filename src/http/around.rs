@@ -1,4 +1,4 @@
-//! What surrounds every request: a clock, a net for panics, and the problem shape for the framework's own refusals.
+//! What surrounds every request: a clock, an id, the guard, a net for panics, and the shape of every refusal.
 //!
 //! One hand-written service instead of layers, which would clone a boxed service per layer and request. It deliberately
 //! knows no path but by its first segments, for the metrics.
@@ -7,66 +7,113 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tower::Service;
 
+use super::bodies::{Answer, Received};
 use super::caller::Caller;
+use super::guard::Guard;
+use super::headers;
 use super::problem::{self, Problem};
+use super::pulse::{Phase, Pulse};
+use super::request_id;
+use super::unbroken::{RunningOn, Unbroken};
 use crate::clock;
 use crate::metrics::{HttpLabels, Metrics};
 
-/// The router with everything around it.
+/// The router with everything around it, for one connection.
 #[derive(Clone)]
 pub struct Around {
     router: Router,
     metrics: Arc<Metrics>,
+    guard: Arc<Guard>,
+    body_time: Duration,
+    running_on: RunningOn,
     caller: Caller,
+    pulse: Arc<Pulse>,
+    guest: bool,
 }
 
 impl Around {
-    /// Surrounds this router.
+    /// Surrounds this router; a body may take so long.
     #[must_use]
-    pub fn new(router: Router, metrics: Arc<Metrics>) -> Self {
-        Self { router, metrics, caller: Caller::at(Ipv4Addr::UNSPECIFIED.into()) }
+    pub fn new(router: Router, metrics: Arc<Metrics>, guard: Guard, body_time: Duration) -> Self {
+        let caller = Caller::at(Ipv4Addr::UNSPECIFIED.into());
+        let (guard, running_on) = (Arc::new(guard), RunningOn::default());
+        Self { router, metrics, guard, body_time, running_on, caller, pulse: Arc::default(), guest: false }
     }
 
-    /// The same for a connection from this address.
+    /// The same for a connection from this address. A `guest` may only ask probes.
     #[must_use]
-    pub fn at(&self, peer: IpAddr) -> Self {
-        Self { caller: Caller::at(peer), ..self.clone() }
+    pub fn at(&self, peer: IpAddr, pulse: Arc<Pulse>, guest: bool) -> Self {
+        Self { caller: Caller::at(peer), pulse, guest, ..self.clone() }
+    }
+
+    /// Writes whose clients are gone.
+    #[must_use]
+    pub fn running_on(&self) -> &RunningOn {
+        &self.running_on
     }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Around {
-    type Response = Response<Body>;
+    type Response = Response<Answer>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let started = clock::now();
+        let has_body = !request.body().is_end_stream();
+        self.pulse.enter_at(if has_body { Phase::Body } else { Phase::Busy }, started);
         let (method, route) = (method(request.method()), route(request.uri().path()));
-        let metrics = self.metrics.clone();
-        request.extensions_mut().insert(self.caller.clone());
-        let answer = self.router.clone().call(request);
+        let (metrics, pulse) = (self.metrics.clone(), self.pulse.clone());
+        let is_write = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        // Before the id, which would count as one of the client's fields.
+        let refusal = self.guard.refusal(&request, &self.pulse, self.guest);
+        let id = request_id::of(request.headers_mut());
+        let handling = match refusal {
+            Some(problem) => Err(problem),
+            None => {
+                request.extensions_mut().insert(self.caller.clone());
+                let request = request.map(|body| match has_body {
+                    true => Body::new(Received::new(body, pulse.clone(), self.body_time)),
+                    false => Body::empty(),
+                });
+                Ok(Unbroken::new(self.router.clone().call(request), is_write, self.running_on.clone()))
+            }
+        };
         Box::pin(async move {
-            // The panic itself is in the log, written by the panic hook.
-            let answer = std::panic::AssertUnwindSafe(answer).catch_unwind().await;
-            let response = match answer {
-                Ok(Ok(response)) => shaped(response),
-                Err(_) => Problem::new(&problem::INTERNAL, "the handler panicked").into_response(),
+            let mut response = match handling {
+                // What else such a client sends is not worth reading.
+                Err(problem) => closing(problem.into_response()),
+                Ok(answer) => match std::panic::AssertUnwindSafe(answer).catch_unwind().await {
+                    Ok(Ok(response)) => shaped(response),
+                    // The panic itself is in the log, written by the panic hook.
+                    Err(_) => Problem::new(&problem::INTERNAL, "the handler panicked").into_response(),
+                },
             };
-            let labels = HttpLabels { method, route, status: response.status().as_u16() };
-            metrics.http(&labels, clock::now() - started);
-            Ok(response)
+            let status = response.status();
+            if status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(request_id = ?id, method, route, "the service failed");
+            }
+            headers::add(&mut response, route, id);
+            metrics.http(&HttpLabels { method, route, status: status.as_u16() }, clock::now() - started);
+            Ok(response.map(|body| Answer::new(body, pulse)))
         })
     }
+}
+
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn method(method: &Method) -> &'static str {

@@ -131,8 +131,8 @@ pub struct Limit(u64);
 #[utoipa::path(get, path = "/limits", operation_id = "getLimits", tag = "catalog",
     responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
 pub async fn limits(State(app): State<AppState>) -> Response<Body> {
-    let (budget, bounds) = (app.kitchen.config.budget, app.kitchen.config.bounds);
-    let rows: [(&'static str, u64); 29] = [
+    let (budget, bounds, door) = (app.kitchen.config.budget, app.kitchen.config.bounds, &app.door);
+    let rows: [(&'static str, u64); 36] = [
         ("body_bytes", limits::BODY_BYTES as u64),
         ("batch_bytes", limits::BATCH_BYTES as u64),
         ("batch_orders", limits::BATCH as u64),
@@ -159,7 +159,14 @@ pub async fn limits(State(app): State<AppState>) -> Response<Body> {
         ("ended_orders", bounds.ended_orders as u64),
         ("ended_bytes", bounds.ended_bytes as u64),
         ("retention_s", bounds.retention_us as u64 / 1_000_000),
-        ("connections", super::server::CONNECTIONS as u64),
+        ("connections", super::server::connections(door) as u64),
+        ("head_bytes", limits::HEAD_BYTES as u64),
+        ("headers", limits::HEADERS as u64),
+        ("uri_bytes", limits::URI_BYTES as u64),
+        ("header_timeout_ms", u64::from(door.header_timeout_ms)),
+        ("body_timeout_ms", u64::from(door.body_timeout_ms)),
+        ("idle_timeout_ms", u64::from(door.idle_timeout_ms)),
+        ("write_timeout_ms", u64::from(door.write_timeout_ms)),
         ("line_up", limits::LINE_UP as u64),
         ("repeats", limits::REPEATS),
     ];

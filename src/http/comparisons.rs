@@ -199,7 +199,7 @@ pub async fn place(
     };
     let state = accepted.map_err(|full| Problem::new(&problem::FULL, full.to_string()))?;
     if hold.seconds > 0 {
-        app.comparisons.wait(state.id, Duration::from_secs(hold.seconds)).await;
+        app.before_closing(app.comparisons.wait(state.id, Duration::from_secs(hold.seconds))).await;
     }
     let state = app.comparisons.get(state.id).unwrap_or(state);
     let status = if state.status.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -236,7 +236,7 @@ pub async fn get(
     let missing = || Problem::new(&problem::NOT_FOUND, "no comparison of this id is kept");
     let id = OrderId::parse(&text, "cmp_").ok_or_else(missing)?;
     if hold.seconds > 0 {
-        app.comparisons.wait(id, Duration::from_secs(hold.seconds)).await;
+        app.before_closing(app.comparisons.wait(id, Duration::from_secs(hold.seconds))).await;
     }
     let state = app.comparisons.get(id).filter(|state| caller.sees(&state.owner)).ok_or_else(missing)?;
     Ok(json(StatusCode::OK, &view(&state)))

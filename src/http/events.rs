@@ -74,15 +74,6 @@ pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + S
     response
 }
 
-/// Waits this long, until something happens, or until the service ends.
-pub(super) async fn pause(app: &AppState, at_most: Duration, happening: impl Future<Output = ()>) {
-    let mut closing = app.closing.clone();
-    tokio::select! {
-        _ = tokio::time::timeout(at_most, happening) => {}
-        _ = closing.wait_for(|closing| *closing) => {}
-    }
-}
-
 /// Follow an order
 ///
 /// Server-sent events: `snapshot` (the order), `order.running`, `step.started`, `step.finished` (each with its
@@ -193,7 +184,7 @@ impl Teller {
             self.look(&job);
             if self.told.is_empty() && !self.over {
                 let look = if job.spec.steps_total() > limits::RECORDS { PROGRESS } else { LOOK };
-                self::pause(&self.app, look, ended).await;
+                let _ = self.app.before_closing(tokio::time::timeout(look, ended)).await;
                 self.progress(&job, &mut progressed);
             }
         }

@@ -6,11 +6,16 @@
 pub mod all_events;
 pub mod around;
 pub mod batch;
+pub mod bodies;
 pub mod caller;
 pub mod catalog;
 pub mod comparison_wire;
 pub mod comparisons;
+mod connection;
 pub mod events;
+pub mod guard;
+mod head;
+mod headers;
 pub mod house;
 pub mod once;
 pub mod order_acts;
@@ -18,11 +23,15 @@ pub mod order_list;
 pub mod orders;
 pub mod pages;
 pub mod problem;
+pub mod pulse;
 pub mod request;
+pub mod request_id;
 pub mod router;
 pub mod server;
+mod socket;
 pub mod steps;
 pub mod timeline;
+pub mod unbroken;
 pub mod wire;
 mod wire_parts;
 
@@ -30,6 +39,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::config::Door;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
 
@@ -44,6 +54,8 @@ pub struct AppState {
     pub closing: watch::Receiver<bool>,
     /// Seats for event streams.
     pub streams: Arc<Semaphore>,
+    /// How the door is set, for `GET /limits`.
+    pub door: Arc<Door>,
 }
 
 impl AppState {
@@ -51,5 +63,14 @@ impl AppState {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         *self.closing.borrow()
+    }
+
+    /// Waits for this, but not beyond the end of the service; `None` then.
+    pub async fn before_closing<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            done = wait => Some(done),
+            _ = closing.wait_for(|closing| *closing) => None,
+        }
     }
 }

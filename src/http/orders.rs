@@ -2,7 +2,6 @@
 //!
 //! It deliberately holds no rule of cooking: read, call the kitchen, render.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -82,7 +81,7 @@ pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, header
     let job = placed.jobs.into_iter().next().ok_or_else(replayed_and_gone)?;
     let job = match hold.seconds {
         0 => job,
-        seconds => held(kitchen, &caller, job.id, seconds, None).await?,
+        seconds => held(&app, &caller, job.id, seconds, None).await?,
     };
     let status = if job.status.is_done() && hold.seconds > 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = render(kitchen, &job, status);
@@ -155,14 +154,9 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     }
 }
 
-/// Holds until the order has ended, or changed from `seen`, or time is up.
-async fn held(
-    kitchen: &Arc<Kitchen>,
-    caller: &Caller,
-    id: OrderId,
-    seconds: u64,
-    seen: Option<&str>,
-) -> Result<Job, Problem> {
+/// Holds until the order has ended, or changed from `seen`, or time is up, or the service is about to end.
+async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: Option<&str>) -> Result<Job, Problem> {
+    let kitchen = &app.kitchen;
     let watched = kitchen.watch(id);
     let ended = watched.ended();
     let job = find(kitchen, caller, id)?;
@@ -171,7 +165,7 @@ async fn held(
         return Ok(job);
     }
     // Time being up is no error: the order is answered as it stands.
-    let _ = tokio::time::timeout(Duration::from_secs(seconds), ended).await;
+    let _ = app.before_closing(tokio::time::timeout(Duration::from_secs(seconds), ended)).await;
     find(kitchen, caller, id)
 }
 
@@ -224,7 +218,7 @@ pub async fn get(
     let seen = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let job = match hold.seconds {
         0 => find(kitchen, &caller, id)?,
-        seconds => held(kitchen, &caller, id, seconds, seen).await?,
+        seconds => held(&app, &caller, id, seconds, seen).await?,
     };
     let tag = wire::etag(&job, wire::live(kitchen, &job));
     if request::has_seen(&headers, &tag) {

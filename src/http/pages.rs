@@ -1,26 +1,21 @@
 //! What people open in a browser: the page at `/`, the API docs at `/docs`, the contract, the problem pages.
 //!
-//! Everything is inside the binary: no network at build time, none at run time, no file at run time.
+//! Everything is inside the binary: no network at build time, none at run time, no file at run time. What
+//! keeps a page in its place is added in [`super::headers`].
 
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Response};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response};
 
 use super::problem::{self, Problem};
 use super::router;
 use super::steps::text_answer;
 
-/// Only what this binary serves; no inline script, no inline style, no frame.
-const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: \
-                   blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 fn asset(content_type: &'static str, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
-    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -38,12 +38,14 @@ kinds! {
         "The body could not be read as JSON, or a field stands in it twice. The pointer names the place."
     BAD_REQUEST "bad-request" 400 "The request cannot be understood"
         "A header or the request line is malformed."
+    CROSS_SITE "cross-site" 403 "Another site may not do this"
+        "A browser says that a page of another site sent this. Start the service with --allowed-origin to allow it."
     NOT_FOUND "not-found" 404 "There is nothing here"
         "No such path, or an id that this service never issued. GET /docs lists all paths."
     METHOD_NOT_ALLOWED "method-not-allowed" 405 "This path has no such method"
         "The Allow header lists the methods of this path."
     REQUEST_TIMEOUT "request-timeout" 408 "The request took too long to arrive"
-        "The body did not arrive in time. Send it again."
+        "The head or the body did not arrive in time. Send it again."
     NOT_CANCELABLE "order-not-cancelable" 409 "The order has already ended"
         "Ended orders never change. Only waiting and running orders can be canceled."
     ACTIVE "order-active" 409 "The order has not ended"
@@ -54,8 +56,13 @@ kinds! {
         "This service keeps orders in memory. Orders of an earlier run are gone; send the order again."
     TOO_LARGE "body-too-large" 413 "The body is too large"
         "GET /limits says how large a body may be."
+    URI_TOO_LONG "uri-too-long" 414 "The URI is too long"
+        "GET /limits says how long a URI may be."
     MEDIA_TYPE "unsupported-media-type" 415 "The body must be JSON"
         "Send Content-Type: application/json. With curl: use --json instead of -d."
+    MISDIRECTED "misdirected" 421 "This service does not go by that name"
+        "On this machine's own addresses only their names are answered, so that no page of a website can pretend to be \
+         local (DNS rebinding). Start the service with --allowed-host for other names."
     INVALID "invalid-order" 422 "The order cannot be accepted"
         "Every violation is listed with a JSON pointer into the body. Limits are refused by name, never clamped."
     INVALID_QUERY "invalid-query" 422 "A query parameter cannot be accepted"
@@ -68,6 +75,8 @@ kinds! {
         "Cancelling many orders needs at least one condition, so that an empty body cancels nothing by accident."
     QUOTA "quota-exceeded" 429 "You have your share of the house"
         "One client may have as many orders waiting or running as are still free: alone half of the house, two a third each. Try again after Retry-After seconds."
+    HEAD_TOO_LARGE "head-too-large" 431 "The header fields are too large"
+        "GET /limits says how many bytes and fields the head of a request may have."
     INTERNAL "internal" 500 "The service failed"
         "This is a defect of the service. Its log has the cause."
     FULL "house-full" 503 "The house is full"
@@ -194,7 +203,7 @@ impl IntoResponse for Problem {
             let wait = self.retry_after.unwrap_or(RETRY_AFTER);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
+        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
             // The rest of the body is not worth reading.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

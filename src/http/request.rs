@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use super::bodies::Slow;
 use super::problem::{self, Problem};
 use crate::domain::ask::{OrderAsk, RecipeAsk};
 use crate::domain::limits;
@@ -100,9 +101,24 @@ pub async fn bytes_up_to(limit: usize, headers: &HeaderMap, body: Body) -> Resul
         return Err(too_large());
     }
     axum::body::to_bytes(body, limit).await.map_err(|error| {
+        if std::error::Error::source(&error).is_some_and(is_slow) {
+            return Problem::new(&problem::REQUEST_TIMEOUT, "the body did not arrive in time");
+        }
         let limit = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
         if limit { too_large() } else { Problem::new(&problem::BAD_REQUEST, "the body could not be read") }
     })
+}
+
+fn is_slow(mut cause: &(dyn std::error::Error + 'static)) -> bool {
+    loop {
+        if cause.is::<Slow>() {
+            return true;
+        }
+        match cause.source() {
+            Some(deeper) => cause = deeper,
+            None => return false,
+        }
+    }
 }
 
 /// Reads a JSON body.

@@ -1,15 +1,12 @@
 //! Every handler, once, and the contract that follows.
 //!
-//! It deliberately has no layers but on the assets of the docs: each would clone a boxed service for every request. What surrounds every request is in
+//! It deliberately has no layers: each would clone a boxed service for every request. What surrounds every request is in
 //! [`super::around`].
 
 use std::sync::OnceLock;
 
 use axum::Router;
-use axum::http::HeaderValue;
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::routing::get;
-use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -96,8 +93,6 @@ pub fn contract_yaml() -> String {
 /// The whole door.
 pub fn build(state: AppState) -> Router {
     let (router, _) = api().split_for_parts();
-    // The UI's assets come from a crate that sets no headers. A layer on them alone costs an order nothing.
-    let nosniff = SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The UI's own assets; no validator badge, which would ask a server on the internet.
     let docs =
         SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true));
@@ -105,7 +100,7 @@ pub fn build(state: AppState) -> Router {
         .route("/", get(pages::index))
         .route("/page/style.css", get(pages::style))
         .route("/page/app.js", get(pages::script))
-        .merge(Router::from(docs).layer(nosniff))
+        .merge(Router::from(docs))
         .fallback(not_found)
         .with_state(state)
 }

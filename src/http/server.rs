@@ -1,59 +1,107 @@
-//! The accept loop: axum's own has no header timeout, no connection cap and no drain deadline.
+//! The accept loop: who may come in, who has to go, and how all of them leave at the end.
 //!
-//! HTTP/1.1 only, on purpose: HTTP/2's advisories are a class of their own. It deliberately knows no path.
+//! axum's own has no time limits, no connection cap and no drain deadline. All connections are looked at a few times a
+//! second instead of having timers of their own. When the house is full, whoever keeps it waiting longest makes room, so
+//! a crowd of slow clients keeps nobody out. It deliberately knows no path.
 
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use rustix::net::sockopt;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use super::around::Around;
+use super::connection;
+use super::pulse::{Order, Phase, Pulse};
+use crate::clock::{self, Ns};
+use crate::config::Door;
 
-/// Time a client has to send a request's head (hyper's own default of 30 s is inert without a timer).
-const HEADER: Duration = Duration::from_secs(10);
-/// Connections at once.
-pub const CONNECTIONS: usize = 4_096;
-/// Bytes hyper may buffer for a connection's head; its own limit is about 400 KiB.
-const BUFFER_BYTES: usize = 32 * 1024;
+/// Descriptors kept for children, pipes and files.
+const OTHER_DESCRIPTORS: u64 = 256;
+/// Connections the kernel holds until they are accepted; what uvicorn and nginx ask for is of this size too.
+const BACKLOG: u32 = 1_024;
+/// Connections above the limit, so that probes are answered when all others are busy. Chosen.
+const GUESTS: usize = 64;
+/// Part of the waiting connections that makes room at once, so that a flood pays for few looks. Chosen.
+const ROOM: usize = 64;
+/// How long the rest of what a client sends is thrown away behind a refusal. nginx: 5 s without a byte, 30 s in all.
+const LINGER: Duration = Duration::from_secs(2);
+/// Time between two looks at all connections, unless a limit is shorter than a few of them.
+const LOOK: Duration = Duration::from_millis(500);
 /// Pause after a failed accept (out of descriptors), so that the loop does not spin.
 const BREATH: Duration = Duration::from_millis(50);
+/// Silence after which TCP asks whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Listens. Options of the listener are those of what it accepts.
+pub fn listen(address: SocketAddr, door: &Door) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE)?;
+    // What hyper has handed over may still lie in the kernel, before a client that is no longer there.
+    sockopt::set_tcp_user_timeout(&socket, door.write_timeout_ms)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Connections at once: as set, and no more than there are descriptors for.
+#[must_use]
+pub fn connections(door: &Door) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(descriptors / 8);
+    (door.max_connections as usize).min(usize::try_from(room).unwrap_or(usize::MAX))
+}
 
 /// Serves until `closing` turns true, then answers what has begun, at most for `grace`.
-pub async fn serve(listener: TcpListener, door: Around, mut closing: watch::Receiver<bool>, grace: Duration) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
+pub async fn serve(
+    listener: TcpListener,
+    door: Around,
+    settings: Door,
+    mut closing: watch::Receiver<bool>,
+    grace: Duration,
+) {
+    let running_on = door.running_on().clone();
+    let mut hall = Hall::new(door, settings);
+    let mut looks = tokio::time::interval(hall.look());
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let seat = seats.clone().acquire_owned();
-        let accepted = tokio::select! {
+        tokio::select! {
             () = closed(&mut closing) => break,
-            accepted = async { (seat.await, listener.accept().await) } => accepted,
-        };
-        // A JoinSet keeps what is finished until it is asked.
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            (Ok(seat), Ok((stream, peer))) => {
-                let _ = stream.set_nodelay(true);
-                let connection = connection(stream, door.at(peer.ip()), closing.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(seat);
-                });
+            Some(ended) = hall.tasks.join_next_with_id() => {
+                hall.left(ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
-            (_, Err(error)) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(BREATH).await;
-            }
-            (Err(_), _) => break,
+            _ = looks.tick() => hall.look_around(clock::now()),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => hall.admit(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(BREATH).await;
+                }
+            },
         }
     }
     drop(listener);
-    let done = async { while connections.join_next().await.is_some() {} };
+    for slot in hall.slots.values() {
+        slot.pulse.tell(Order::Leave);
+    }
+    let done = async {
+        while hall.tasks.join_next().await.is_some() {}
+        while running_on.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
     if tokio::time::timeout(grace, done).await.is_err() {
-        tracing::warn!(grace_s = grace.as_secs(), "connections cut off at the end of the grace period");
+        tracing::warn!(grace_ms = grace.as_millis(), "connections cut off at the end of the grace period");
     }
 }
 
@@ -62,23 +110,93 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-async fn connection(stream: tokio::net::TcpStream, door: Around, mut closing: watch::Receiver<bool>) {
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER)
-        .max_buf_size(BUFFER_BYTES)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), door);
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = closed(&mut closing) => {
-            // Answers the request in hand, then closes; an idle connection closes at once.
-            served.as_mut().graceful_shutdown();
-            served.await
+struct Slot {
+    pulse: Arc<Pulse>,
+    is_guest: bool,
+    is_leaving: bool,
+}
+
+/// Everybody who is connected.
+struct Hall {
+    door: Around,
+    settings: Door,
+    seats: usize,
+    slots: HashMap<Id, Slot>,
+    guests: usize,
+    leaving: usize,
+    tasks: JoinSet<()>,
+}
+
+impl Hall {
+    fn new(door: Around, settings: Door) -> Self {
+        let seats = connections(&settings);
+        Self { door, settings, seats, slots: HashMap::new(), guests: 0, leaving: 0, tasks: JoinSet::new() }
+    }
+
+    fn look(&self) -> Duration {
+        let limits = [self.settings.header_time(), self.settings.idle_time(), self.settings.write_time()];
+        limits.into_iter().min().map_or(LOOK, |shortest| (shortest / 4).clamp(Duration::from_millis(5), LOOK))
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let taken = |hall: &Self| hall.slots.len() - hall.leaving;
+        if taken(self) >= self.seats {
+            self.make_room();
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended badly");
+        let is_guest = taken(self) >= self.seats;
+        if is_guest && self.guests >= GUESTS {
+            // Nothing to say to so many: the reset is the answer.
+            return;
+        }
+        let pulse = Arc::<Pulse>::default();
+        let door = self.door.at(peer.ip(), pulse.clone(), is_guest);
+        let task = self.tasks.spawn(connection::serve(stream, door, pulse.clone()));
+        self.guests += usize::from(is_guest);
+        self.slots.insert(task.id(), Slot { pulse, is_guest, is_leaving: false });
+    }
+
+    fn left(&mut self, id: Id) {
+        if let Some(slot) = self.slots.remove(&id) {
+            self.guests -= usize::from(slot.is_guest);
+            self.leaving -= usize::from(slot.is_leaving);
+        }
+    }
+
+    /// Those who have kept the service waiting longest go, a few at once.
+    fn make_room(&mut self) {
+        let waits = |slot: &Slot| Some(slot.pulse.waits_since()?).filter(|_| !slot.is_leaving && !slot.is_guest);
+        let mut waiting: Vec<_> = self.slots.iter().filter_map(|(id, slot)| Some((waits(slot)?, *id))).collect();
+        let room = waiting.len().div_ceil(ROOM);
+        if room == 0 {
+            return;
+        }
+        waiting.select_nth_unstable_by_key(room - 1, |(since, _)| *since);
+        for (_, id) in &waiting[..room] {
+            if let Some(slot) = self.slots.get_mut(id) {
+                let is_idle = slot.pulse.phase().0 == Phase::Idle;
+                slot.pulse.tell(if is_idle { Order::Leave } else { Order::Cut });
+                slot.is_leaving = true;
+                self.leaving += 1;
+            }
+        }
+        tracing::debug!(room, "made room for new connections");
+    }
+
+    /// Ends whoever has used up its time.
+    fn look_around(&mut self, now: Ns) {
+        for slot in self.slots.values_mut() {
+            let over = |since: Ns, limit: Duration| now.saturating_sub(since) > clock::ns(limit);
+            let order = match slot.pulse.phase() {
+                _ if slot.pulse.stalled_since().is_some_and(|since| over(since, self.settings.write_time())) => {
+                    Order::Cut
+                }
+                (Phase::Idle, since) if over(since, self.settings.idle_time()) => Order::Leave,
+                (Phase::Head, since) if over(since, self.settings.header_time()) => Order::Late,
+                (Phase::Leaving, since) if over(since, LINGER) => Order::Cut,
+                _ => continue,
+            };
+            slot.pulse.tell(order);
+            self.leaving += usize::from(!std::mem::replace(&mut slot.is_leaving, true));
+        }
     }
 }

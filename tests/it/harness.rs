@@ -28,9 +28,14 @@ pub fn open() -> House {
 
 /// Starts a service with these flags.
 pub fn open_with(flags: &[&str]) -> House {
-    let mut child = Command::new(BINARY)
-        .args(["serve", "--bind", "127.0.0.1:0", "--log", "warn"])
-        .args(flags)
+    open_under(&[], flags)
+}
+
+/// Starts a service with these flags, under a command such as `prlimit`.
+pub fn open_under(command: &[&str], flags: &[&str]) -> House {
+    let words = [command, &[BINARY, "serve", "--bind", "127.0.0.1:0", "--log", "warn"], flags].concat();
+    let mut child = Command::new(words[0])
+        .args(&words[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -40,6 +45,18 @@ pub fn open_with(flags: &[&str]) -> House {
         stdout.lines().map_while(Result::ok).find(|line| line.contains("page")).expect("it says where it listens");
     let base = line.trim().trim_start_matches("page").trim().trim_end_matches('/').to_owned();
     House { base, client: Client::new(), child }
+}
+
+/// Starts a service at this address that writes there; it may not listen yet.
+pub fn open_at(address: &str, log: &str, out: Stdio, err: Stdio) -> House {
+    let child = Command::new(BINARY)
+        .args(["serve", "--bind", address, "--log", log])
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .expect("the binary starts");
+    House { base: format!("http://{address}"), client: Client::new(), child }
 }
 
 impl House {

@@ -9,6 +9,14 @@
 
 mod comparison_ranking;
 mod comparisons_api;
+mod edge_connections;
+mod edge_drain;
+mod edge_guard;
+mod edge_logs;
+mod edge_malformed;
+mod edge_raw;
+mod edge_times;
+mod edge_writes;
 mod events;
 mod faults;
 mod harness;

@@ -179,8 +179,7 @@ async fn only_json_is_read_and_only_so_much_of_it() {
 async fn chunked(house: &House, body: &[u8]) -> String {
     let address = house.base.trim_start_matches("http://");
     let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
-    let head =
-        "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let request = [head.as_bytes(), format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
     connection.write_all(&request).await.unwrap();
     let mut answer = Vec::new();

@@ -1,0 +1,97 @@
+//! More connections than the house has room for, and fewer descriptors than it would like.
+//!
+//! It deliberately asks only whether honest clients are served; how fast is a matter for figures.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::edge_raw::{Raw, ask};
+use crate::harness::{self, House, eventually};
+use crate::orders_api::FOR_EVER_MS;
+
+const GET: &str = "GET /orders HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// As many slow clients, each with half a head or half a body.
+async fn crowd(house: &House, count: usize) -> Vec<Raw> {
+    let mut crowd = Vec::new();
+    for i in 0..count {
+        let mut raw = Raw::connect(house).await;
+        let half = [
+            "GET /orders HTTP/1.1\r\nHost: loc",
+            "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{",
+        ];
+        raw.send(half[i % 2]).await;
+        crowd.push(raw);
+    }
+    crowd
+}
+
+/// CPU time of the service so far.
+fn cpu_ticks(house: &House) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", house.pid())).expect("procfs");
+    let fields: Vec<_> = stat.rsplit_once(')').expect("a name").1.split_ascii_whitespace().collect();
+    fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time")
+}
+
+#[tokio::test]
+async fn a_crowd_of_slow_clients_keeps_nobody_out() {
+    let house = harness::open_with(&["--max-connections", "40"]);
+    let crowd = crowd(&house, 200).await;
+    for round in 0..100 {
+        let said = ask(&house, GET).await.unwrap_or_else(|| panic!("kept out in round {round}"));
+        assert_eq!(said.status, 200, "round {round}");
+    }
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn with_few_descriptors_the_service_takes_fewer_connections_and_does_not_spin() {
+    let house = harness::open_under(
+        &["prlimit", "--nofile=256:256"],
+        &["--idle-timeout-ms", "600000", "--header-timeout-ms", "600000"],
+    );
+    assert_eq!(house.json("/limits").await["connections"], 32);
+    let crowd = crowd(&house, 400).await;
+    let (before, quiet) = (cpu_ticks(&house), Duration::from_secs(1));
+    // Nobody asks anything for a second: how much does that cost?
+    tokio::time::sleep(quiet).await;
+    let ticks = cpu_ticks(&house) - before;
+    assert!(ticks <= 30, "{ticks} hundredths of a second of CPU in one second of silence");
+    let order = json!({"model": "multiprocessing", "io_ms": 1, "dishes": 4});
+    for _ in 0..20 {
+        assert_eq!(ask(&house, GET).await.expect("an answer").status, 200);
+        assert_eq!(house.cook(order.clone()).await["status"], "succeeded");
+    }
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn when_all_connections_are_busy_probes_are_answered_and_others_are_told() {
+    let house = harness::open_with(&["--max-connections", "5"]);
+    let order = house.place(json!({"model": "asyncio", "io_ms": FOR_EVER_MS})).await;
+    let path = harness::link(&order, "self");
+    let mut busy = Vec::new();
+    // One that has not yet said what it wants makes room for the next, so this may take more than five.
+    let full = async || {
+        let mut raw = Raw::connect(&house).await;
+        raw.send(format!("GET {path}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        busy.push(raw);
+        ask(&house, GET).await.is_some_and(|said| said.status == 503)
+    };
+    eventually(Duration::from_secs(10), "all connections are busy", full).await;
+    let told = ask(&house, GET).await.expect("an answer");
+    told.is_problem(503, "house-full", "a guest");
+    assert_eq!((told.header("connection"), told.header("retry-after")), ("close", "1"));
+    for probe in ["/livez", "/readyz", "/metrics"] {
+        let said = ask(&house, format!("GET {probe} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.expect("an answer");
+        assert_eq!(said.status, 200, "{probe}");
+    }
+    drop(busy);
+    eventually(Duration::from_secs(10), "there is room again", async || {
+        ask(&house, GET).await.is_some_and(|said| said.status == 200)
+    })
+    .await;
+    assert!(house.request(Method::POST, &harness::link(&order, "cancel")).send().await.is_ok());
+}
