@@ -100,7 +100,7 @@ pub async fn bytes_up_to(limit: usize, headers: &HeaderMap, body: Body) -> Resul
         return Err(too_large());
     }
     axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if std::error::Error::source(&error).is_some_and(|cause| is_slow(cause)) {
+        if std::error::Error::source(&error).is_some_and(is_slow) {
             return Problem::new(&problem::REQUEST_TIMEOUT, "the body did not arrive in time");
         }
         let limit = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
