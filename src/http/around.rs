@@ -82,6 +82,7 @@ impl hyper::service::Service<Request<Incoming>> for Around {
         let handling = match refusal {
             Some(problem) => Err(problem),
             None => {
+                self.pulse.forget();
                 request.extensions_mut().insert(self.caller.clone());
                 let request = request.map(|body| match has_body {
                     true => Body::new(Received::new(body, pulse.clone(), self.body_time)),

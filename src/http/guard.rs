@@ -118,7 +118,7 @@ impl Guard {
 /// `localhost:8080`, `[::1]:8080` without their ports.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') && (!name.contains(':') || name.ends_with(']')) => name,
+        Some((name, _)) if name.ends_with(']') || !name.contains([':', '[']) => name,
         _ => host,
     }
 }

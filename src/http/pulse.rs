@@ -129,6 +129,13 @@ impl Pulse {
         self.marks.load(Ordering::Relaxed) & marks != 0
     }
 
+    /// Forgets the marks: another request begins.
+    pub fn forget(&self) {
+        if self.marks.load(Ordering::Relaxed) != 0 {
+            self.marks.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Tells the connection something; a weaker word than an earlier one changes nothing. True if it was the first.
     pub fn tell(&self, order: Order) -> bool {
         let before = self.order.fetch_max(order as u8, Ordering::AcqRel);

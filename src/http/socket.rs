@@ -14,6 +14,7 @@ use super::head::Scanner;
 use super::problem::{self, Problem};
 use super::pulse::{LINGER, LONG_LINE, Phase, Pulse};
 use super::request_id;
+use crate::clock;
 
 /// Bytes that are read and thrown away behind an answer, so that the answer does not drown in a reset: what a batch may
 /// have, so refusing one costs no more reading than taking it.
@@ -176,10 +177,16 @@ pub(super) fn raw(problem: &Problem, date: Option<&str>) -> Vec<u8> {
         id.to_str().unwrap_or_default(),
         body.len(),
     );
-    if let Some(date) = date {
-        let _ = write!(out, "date: {date}\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
+    let _ = match date {
+        Some(date) => write!(out, "date: {date}\r\n\r\n"),
+        None => write!(out, "date: {}\r\n\r\n", now()),
+    };
     out.extend_from_slice(&body);
     out
+}
+
+/// Now, as HTTP spells it (RFC 9110, 5.6.7).
+fn now() -> String {
+    let now = jiff::Timestamp::from_microsecond(clock::wall_us()).unwrap_or_default();
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

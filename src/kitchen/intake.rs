@@ -118,6 +118,9 @@ impl Kitchen {
 
     /// Starts every waiting order that may start now.
     pub(super) fn pump(&self) {
+        if self.abandoned.load(Ordering::Acquire) {
+            return;
+        }
         let (claimed, alone) = {
             let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
             let (free, alone) = (staffing.free(), staffing.is_reserved());

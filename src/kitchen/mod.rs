@@ -87,6 +87,8 @@ pub struct Kitchen {
     staffing: Mutex<Staffing>,
     watchers: Watchers,
     draining: AtomicBool,
+    /// What was being cooked is being stopped: its staff is for nobody else.
+    abandoned: AtomicBool,
     /// What happened lately to all orders.
     pub journal: Journal,
     gate: Gate,
@@ -119,6 +121,7 @@ impl Kitchen {
             staffing: Mutex::new(Staffing::new(config.budget)),
             watchers: Watchers::default(),
             draining: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             journal: Journal::default(),
             gate: Gate::default(),
             deadlines: Arc::default(),
@@ -191,6 +194,7 @@ impl Kitchen {
 
     /// Stops every order that is being cooked, because the service ends.
     pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
         let runs: Vec<_> = self.runs().values().map(|active| active.run.clone()).collect();
         runs.iter().for_each(|run| run.cancel.request(Reason::Shutdown));
     }
