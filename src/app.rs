@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::config::Serve;
 use crate::domain::job::Status;
+use crate::http::access::Locks;
 use crate::http::around::Around;
 use crate::http::{AppState, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
@@ -31,6 +32,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// A service that is bound and not yet serving.
 pub struct App {
     listener: TcpListener,
+    locks: Locks,
     state: AppState,
     closing: watch::Sender<bool>,
     grace: Duration,
@@ -66,13 +68,13 @@ pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparis
 
 impl App {
     /// Binds and connects everything; nothing is answered yet.
-    pub async fn build(serve: &Serve, staff: StaffConfig) -> std::io::Result<Self> {
+    pub async fn build(serve: &Serve, locks: Locks, staff: StaffConfig) -> std::io::Result<Self> {
         raise_descriptor_limit();
         let listener = TcpListener::bind(serve.bind).await?;
         let (kitchen, comparisons) = kitchen(serve, staff);
         let (closing, watch) = watch::channel(false);
         let state = AppState { kitchen, comparisons, closing: watch };
-        Ok(Self { listener, state, closing, grace: serve.grace() })
+        Ok(Self { listener, locks, state, closing, grace: serve.grace() })
     }
 
     /// Where it listens.
@@ -90,9 +92,10 @@ impl App {
     /// accepted orders were not brought to their end.
     pub async fn run(self, mut signals: Signals) -> u64 {
         let kitchen = self.state.kitchen.clone();
-        let door = Around::new(router::build(self.state.clone()), kitchen.metrics.clone());
+        let Locks { access, tls } = self.locks;
+        let door = Around::new(router::build(self.state.clone()), kitchen.metrics.clone(), access);
         let sweeper = tokio::spawn(sweep(kitchen.clone()));
-        let serving = tokio::spawn(server::serve(self.listener, door, self.state.closing.clone(), LAST_ANSWERS));
+        let serving = tokio::spawn(server::serve(self.listener, tls, door, self.state.closing.clone(), LAST_ANSWERS));
         signals.next().await;
         kitchen.drain();
         tracing::info!(running = kitchen.running(), "closing");

@@ -6,6 +6,7 @@ mod compare;
 mod cook;
 mod healthcheck;
 mod serve;
+mod tls_client;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use tower::Service;
 
+use super::access::Access;
 use super::caller::Caller;
 use super::problem::{self, Problem};
 use crate::clock;
@@ -27,14 +28,15 @@ use crate::metrics::{HttpLabels, Metrics};
 pub struct Around {
     router: Router,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
     caller: Caller,
 }
 
 impl Around {
     /// Surrounds this router.
     #[must_use]
-    pub fn new(router: Router, metrics: Arc<Metrics>) -> Self {
-        Self { router, metrics, caller: Caller::at(Ipv4Addr::UNSPECIFIED.into()) }
+    pub fn new(router: Router, metrics: Arc<Metrics>, access: Arc<Access>) -> Self {
+        Self { router, metrics, access, caller: Caller::at(Ipv4Addr::UNSPECIFIED.into()) }
     }
 
     /// The same for a connection from this address.
@@ -53,14 +55,25 @@ impl hyper::service::Service<Request<Incoming>> for Around {
         let started = clock::now();
         let (method, route) = (method(request.method()), route(request.uri().path()));
         let metrics = self.metrics.clone();
-        request.extensions_mut().insert(self.caller.clone());
-        let answer = self.router.clone().call(request);
+        let answer = self.access.admit(&request, &self.caller).map(|admitted| {
+            request.extensions_mut().insert(admitted.caller);
+            (self.router.clone().call(request), admitted.standing)
+        });
         Box::pin(async move {
-            // The panic itself is in the log, written by the panic hook.
-            let answer = std::panic::AssertUnwindSafe(answer).catch_unwind().await;
             let response = match answer {
-                Ok(Ok(response)) => shaped(response),
-                Err(_) => Problem::new(&problem::INTERNAL, "the handler panicked").into_response(),
+                Ok((answer, standing)) => {
+                    // The panic itself is in the log, written by the panic hook.
+                    let answer = std::panic::AssertUnwindSafe(answer).catch_unwind().await;
+                    let mut response = match answer {
+                        Ok(Ok(response)) => shaped(response),
+                        Err(_) => Problem::new(&problem::INTERNAL, "the handler panicked").into_response(),
+                    };
+                    if let Some(standing) = standing {
+                        standing.stamp(response.headers_mut());
+                    }
+                    response
+                }
+                Err(refusal) => refusal,
             };
             let labels = HttpLabels { method, route, status: response.status().as_u16() };
             metrics.http(&labels, clock::now() - started);

@@ -3,6 +3,8 @@
 //! Every path is spelled once, beside its handler; [`router`] lists the handlers. It deliberately writes nothing to the
 //! store and starts nothing.
 
+pub mod access;
+pub mod access_contract;
 pub mod around;
 pub mod batch;
 pub mod caller;
@@ -11,15 +13,18 @@ pub mod comparison_wire;
 pub mod comparisons;
 pub mod events;
 pub mod house;
+pub mod keys;
 pub mod order_list;
 pub mod orders;
 pub mod pages;
 pub mod problem;
+pub mod rate;
 pub mod request;
 pub mod router;
 pub mod server;
 pub mod steps;
 pub mod timeline;
+pub mod tls;
 pub mod wire;
 mod wire_parts;
 

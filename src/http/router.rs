@@ -16,7 +16,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
-use super::{AppState, batch, catalog, comparisons, events, house, order_list, orders, pages, steps, timeline};
+use super::{
+    AppState, access_contract, batch, catalog, comparisons, events, house, order_list, orders, pages, steps, timeline,
+};
 
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(skeleton())
@@ -78,7 +80,12 @@ fn skeleton() -> OpenApi {
 #[must_use]
 pub fn contract() -> OpenApi {
     static CONTRACT: OnceLock<OpenApi> = OnceLock::new();
-    CONTRACT.get_or_init(|| api().into_openapi()).clone()
+    let contract = || {
+        let mut contract = api().into_openapi();
+        access_contract::describe(&mut contract);
+        contract
+    };
+    CONTRACT.get_or_init(contract).clone()
 }
 
 /// The contract as it is committed.

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::around::Around;
+use super::tls::{self, Tls};
 
-/// Time a client has to send a request's head (hyper's own default of 30 s is inert without a timer).
+/// Time a client has for the handshake of TLS, and to send a request's head (hyper's own default of 30 s is inert without
+/// a timer).
 const HEADER: Duration = Duration::from_secs(10);
 /// Connections at once.
 pub const CONNECTIONS: usize = 4_096;
@@ -23,7 +25,13 @@ const BUFFER_BYTES: usize = 32 * 1024;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves until `closing` turns true, then answers what has begun, at most for `grace`.
-pub async fn serve(listener: TcpListener, door: Around, mut closing: watch::Receiver<bool>, grace: Duration) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    door: Around,
+    mut closing: watch::Receiver<bool>,
+    grace: Duration,
+) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -37,7 +45,7 @@ pub async fn serve(listener: TcpListener, door: Around, mut closing: watch::Rece
         match accepted {
             (Ok(seat), Ok((stream, peer))) => {
                 let _ = stream.set_nodelay(true);
-                let connection = connection(stream, door.at(peer.ip()), closing.clone());
+                let connection = connection(stream, tls.clone(), door.at(peer.ip()), closing.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(seat);
@@ -62,7 +70,18 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-async fn connection(stream: tokio::net::TcpStream, door: Around, mut closing: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, tls: Option<Tls>, door: Around, mut closing: watch::Receiver<bool>) {
+    let opened = tokio::select! {
+        // First: without TLS it is ready at once, and its request is answered even if the house is closing.
+        biased;
+        opened = tokio::time::timeout(HEADER, tls::open(stream, tls)) => opened,
+        () = closed(&mut closing) => return,
+    };
+    let stream = match opened {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "no TLS"),
+        Err(_) => return tracing::debug!("no TLS in time"),
+    };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)

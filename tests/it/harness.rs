@@ -28,7 +28,12 @@ pub fn open() -> House {
 
 /// Starts a service with these flags.
 pub fn open_with(flags: &[&str]) -> House {
-    let mut child = Command::new(BINARY)
+    open_as(&mut Command::new(BINARY), flags)
+}
+
+/// Starts a service with these flags from a command that may have variables or outputs of its own.
+pub fn open_as(command: &mut Command, flags: &[&str]) -> House {
+    let mut child = command
         .args(["serve", "--bind", "127.0.0.1:0", "--log", "warn"])
         .args(flags)
         .stdin(Stdio::null())
