@@ -28,7 +28,8 @@ pub(crate) fn file(name: &str, text: &str) -> PathBuf {
 
 fn serve(flags: &[&str], keys: Option<&str>) -> Output {
     let mut command = Command::new(harness::BINARY);
-    command.args(["serve", "--bind", "127.0.0.1:0"]).args(flags).stdin(Stdio::null());
+    let bind: &[&str] = if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
+    command.arg("serve").args(bind).args(flags).stdin(Stdio::null());
     if let Some(keys) = keys {
         command.env(VARIABLE, keys);
     }
@@ -119,7 +120,10 @@ async fn file_and_variable_are_one_list_and_a_name_may_have_two_keys() {
 #[tokio::test]
 async fn a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     let path = file("changing-keys", "old orders:read old-secret-01234567\n");
-    let house = harness::open_with(&["--api-keys-file", path.to_str().unwrap()]);
+    let log = file("hangup-log", "");
+    let mut command = Command::new(harness::BINARY);
+    command.stderr(fs::File::create(&log).unwrap());
+    let house = harness::open_as(&mut command, &["--api-keys-file", path.to_str().unwrap()]);
     let hang_up = || {
         let sent = Command::new("kill").args(["-HUP", &house.pid().to_string()]).status();
         assert!(sent.unwrap().success());
@@ -130,9 +134,11 @@ async fn a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     let soon = Duration::from_secs(30);
     eventually(soon, "the old key is withdrawn", async || status(&house, "old-secret-01234567").await == 401).await;
     assert_eq!(status(&house, "new-secret-01234567").await, 200);
-    // A bad file, then a good one: when the good one counts, the bad one has been read.
     fs::write(&path, "new orders:read\n").unwrap();
     hang_up();
+    let said = || fs::read_to_string(&log).unwrap();
+    eventually(soon, "it says so", async || said().contains("API keys stay as they were")).await;
+    assert!(said().contains("line 1: "), "{}", said());
     assert_eq!(status(&house, "new-secret-01234567").await, 200);
     fs::write(&path, "new orders:read new-secret-01234567\nmore orders:read more-secret-0123456\n").unwrap();
     hang_up();
@@ -144,6 +150,13 @@ async fn a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
 fn other_addresses_need_keys_or_a_word() {
     assert!(refused(&["--bind", "0.0.0.0:0"], None).contains("--api-keys-file"));
     assert!(refused(&["--bind", "[::]:0"], None).contains("--insecure"));
+    // An address that no machine has (RFC 5737): with keys it gets as far as listening, and says what is lacking.
+    let elsewhere = &["--bind", "192.0.2.1:0"];
+    let keys = "ci orders:read 0123456789abcdef";
+    let said = refused(elsewhere, Some(keys));
+    assert!(said.contains("cannot listen on 192.0.2.1:0") && said.contains("API keys travel in the clear"), "{said}");
+    let said = refused(&[elsewhere, &["--insecure"][..]].concat(), Some(keys));
+    assert!(said.contains("cannot listen on") && !said.contains("in the clear"), "{said}");
 }
 
 #[tokio::test]

@@ -8,6 +8,10 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
+use pasta_fasta::config_access::RateLimit;
+use pasta_fasta::domain::client::Client;
+use pasta_fasta::http::rate::Rate;
+
 use crate::access_keys;
 use crate::access_routes::{ADMIN, READER, WRITER, locked};
 use crate::harness::{self, House, eventually};
@@ -97,6 +101,25 @@ async fn without_a_limit_nothing_is_said_and_without_a_burst_it_is_at_least_ten(
         let house = harness::open_with(&["--rate-limit-per-s", per_s]);
         assert_eq!(header(&place(&house, "").await, "ratelimit-policy"), format!(r#""writes";{policy}"#));
     }
+}
+
+/// On the type itself: it takes more clients than one machine has addresses for.
+#[test]
+fn a_flood_of_clients_gives_a_client_that_used_up_its_writes_none_back() {
+    let rate = Rate::new(RateLimit { per_s: 1, burst: 1_000 });
+    let busy = Client::key("busy");
+    let taken = || (0..1_000).filter(|_| rate.take(&busy).is_ok()).count();
+    assert_eq!(taken(), 1_000);
+    let new = |number: u32| {
+        let mut headers = reqwest::header::HeaderMap::new();
+        rate.take(&Client::key(&number.to_string())).ok().unwrap().stamp(&mut headers);
+        headers["ratelimit"].to_str().unwrap().to_owned()
+    };
+    (0..30_000).for_each(|number| assert_eq!(new(number), r#""writes";r=999;t=1"#));
+    assert_eq!(new(29_999), r#""writes";r=998;t=1"#, "the youngest are remembered");
+    assert_eq!(new(0), r#""writes";r=999;t=1"#, "the oldest are not");
+    // A second gives one back, and this takes no quarter of an hour.
+    assert!(taken() < 900);
 }
 
 #[test]
