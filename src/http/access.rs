@@ -69,13 +69,15 @@ impl Access {
     /// Lets a request in, or answers it. `at` is who it comes from if there are no keys.
     pub fn admit<B>(&self, request: &Request<B>, at: &Caller) -> Result<Admitted, Response<Body>> {
         let (method, path) = (request.method(), request.uri().path());
-        let caller = match (&self.keys, need(method, path)) {
-            (None, _) => at.clone(),
-            (Some(_), None) => Caller { sees_all: false, ..at.clone() },
-            (Some(keys), Some(scope)) => {
-                let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
-                holder(keys.carried(request.headers()), scope)?
-            }
+        let caller = match &self.keys {
+            None => at.clone(),
+            Some(keys) => match need(method, path) {
+                None => Caller { sees_all: false, ..at.clone() },
+                Some(scope) => {
+                    let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
+                    holder(keys.carried(request.headers()), scope)?
+                }
+            },
         };
         let rate = self.rate.as_ref().filter(|_| is_limited(method, path));
         let standing = rate.map(|rate| rate.take(&caller.client)).transpose()?;
