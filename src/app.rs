@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::Serve;
 use crate::domain::job::Status;
 use crate::domain::limits;
+use crate::http::access::Locks;
 use crate::http::around::Around;
 use crate::http::guard::Guard;
 use crate::http::{AppState, request_id, router, server};
@@ -34,6 +35,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 pub struct App {
     listener: TcpListener,
     guard: Guard,
+    locks: Locks,
     state: AppState,
     closing: watch::Sender<bool>,
     grace: Duration,
@@ -69,7 +71,7 @@ pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparis
 
 impl App {
     /// Binds and connects everything; nothing is answered yet.
-    pub async fn build(serve: &Serve, staff: StaffConfig) -> std::io::Result<Self> {
+    pub async fn build(serve: &Serve, locks: Locks, staff: StaffConfig) -> std::io::Result<Self> {
         raise_descriptor_limit();
         let listener = server::listen(serve.bind, &serve.door)?;
         let (kitchen, comparisons) = kitchen(serve, staff);
@@ -79,7 +81,7 @@ impl App {
         let state = AppState { kitchen, comparisons, closing: watch, streams, door };
         let guard = Guard::new(&serve.door, listener.local_addr()?);
         request_id::begin(random());
-        Ok(Self { listener, guard, state, closing, grace: serve.grace() })
+        Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })
     }
 
     /// Where it listens.
@@ -99,10 +101,11 @@ impl App {
         let kitchen = self.state.kitchen.clone();
         let settings = (*self.state.door).clone();
         let router = router::build(self.state.clone());
-        let door = Around::new(router, kitchen.metrics.clone(), self.guard, settings.body_time());
+        let Locks { access, tls } = self.locks;
+        let door = Around::new(router, kitchen.metrics.clone(), self.guard, access, settings.body_time());
         let sweeper = tokio::spawn(sweep(kitchen.clone()));
         let closing = self.state.closing.clone();
-        let serving = tokio::spawn(server::serve(self.listener, door, settings, closing, LAST_ANSWERS));
+        let serving = tokio::spawn(server::serve(self.listener, tls, door, settings, closing, LAST_ANSWERS));
         signals.next().await;
         kitchen.drain();
         tracing::info!(unfinished = unfinished(&kitchen), "closing");

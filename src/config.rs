@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config_access::AccessSettings;
 use crate::domain::limits;
 use crate::model::staff::KITCHEN_MEMORY_MIB;
 
@@ -55,9 +56,12 @@ pub struct Serve {
     /// Who may connect, and for how long.
     #[command(flatten)]
     pub door: Door,
-    /// Listen on an address other machines can reach, without access control.
+    /// Listen without API keys on an address other machines can reach. With keys: say nothing about a missing TLS.
     #[arg(long, env = "PASTA_FASTA_INSECURE", default_value_t = false)]
     pub insecure: bool,
+    /// Who may come in.
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// Threads that orders may have of their own at once.
     #[arg(long, env = "PASTA_FASTA_MAX_THREADS", default_value_t = limits::THREADS,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -156,14 +160,23 @@ impl Door {
 impl Serve {
     /// What cannot be served, as a sentence.
     pub fn check(&self) -> Result<(), String> {
-        if !self.bind.ip().is_loopback() && !self.insecure {
-            let detail = "other machines can reach it and there is no access control; say --insecure if that is meant";
+        self.access.check()?;
+        if !self.bind.ip().is_loopback() && !self.insecure && !self.access.has_keys() {
+            let detail = "other machines can reach it and there is no access control; give it API keys \
+                          (--api-keys-file), or say --insecure if that is meant";
             return Err(format!("refusing to listen on {}: {detail}", self.bind));
         }
         self.log
             .parse::<tracing_subscriber::EnvFilter>()
             .map(|_| ())
             .map_err(|error| format!("invalid value '{}' for '--log': {error}", self.log))
+    }
+
+    /// Whether API keys travel as plain text between machines and nobody said that this is meant.
+    #[must_use]
+    pub fn shows_keys(&self) -> bool {
+        let is_clear = !self.bind.ip().is_loopback() && !self.access.is_tls();
+        is_clear && !self.insecure && self.access.has_keys()
     }
 
     /// How long running orders get to end.
@@ -252,4 +265,11 @@ pub struct Healthcheck {
     /// Its address; an unspecified one (0.0.0.0) is asked on loopback.
     #[arg(long, env = "PASTA_FASTA_BIND", default_value = "127.0.0.1:8080")]
     pub bind: SocketAddr,
+    /// It speaks HTTPS; also understood from `PASTA_FASTA_TLS_CERT`. Its certificate is not checked: nothing secret is
+    /// sent.
+    #[arg(long)]
+    pub tls: bool,
+    /// The service's own setting, so that a check beside it need not be told.
+    #[arg(long, env = "PASTA_FASTA_TLS_CERT", hide = true)]
+    pub tls_cert: Option<PathBuf>,
 }

@@ -2,12 +2,13 @@
 //!
 //! Rooms in reading order: [`domain`] is plain data; [`model`] runs steps; [`store`] remembers; [`kitchen`] admits,
 //! starts, stops and writes; [`lab`] compares and draws; [`http`] is the door; [`app`] connects them.
-//! [`clock`] alone reads clocks, [`metrics`] counts, [`config`] holds every setting, [`cli`] is the command line.
+//! [`clock`] alone reads clocks, [`metrics`] counts, [`config`] and [`config_access`] hold every setting, [`cli`] is the command line.
 
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod config_access;
 pub mod domain;
 pub mod http;
 pub mod kitchen;

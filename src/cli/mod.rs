@@ -7,6 +7,7 @@ mod cook;
 mod healthcheck;
 mod init;
 mod serve;
+mod tls_client;
 
 use std::process::ExitCode;
 

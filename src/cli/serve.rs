@@ -3,10 +3,14 @@
 //! The control plane has a runtime of its own; no kitchen ever runs on it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
 use crate::app::{App, Signals};
 use crate::config::Serve;
+use crate::http::access::{Access, Locks};
 use crate::model::staff::StaffConfig;
 
 /// Threads of the control plane. Two: one may be writing a large answer while the other accepts.
@@ -17,10 +21,13 @@ const LAST_LINES: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Serves until told to end.
 pub(super) fn run(serve: &Serve) -> ExitCode {
-    if let Err(error) = serve.check() {
-        err(&format!("error: {error}"));
-        return ExitCode::from(EXIT_USAGE);
-    }
+    let locks = match serve.check().and_then(|()| Locks::load(&serve.access)) {
+        Ok(locks) => locks,
+        Err(error) => {
+            err(&format!("error: {error}"));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     let log = match crate::telemetry::start(&serve.log) {
         Ok(log) => log,
         Err(error) => {
@@ -28,11 +35,16 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
+    if serve.shows_keys() {
+        tracing::warn!(
+            "API keys travel in the clear: give it --tls-cert and --tls-key, or say --insecure behind a proxy"
+        );
+    }
     let built =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).thread_name("door").enable_all().build();
     match built {
         Ok(runtime) => {
-            let code = runtime.block_on(run_on(serve));
+            let code = runtime.block_on(run_on(serve, locks));
             // Kitchens and pools are not waited for: what ran was abandoned above, children die with the process.
             runtime.shutdown_background();
             log.flush(LAST_LINES);
@@ -45,8 +57,12 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
     }
 }
 
-async fn run_on(serve: &Serve) -> ExitCode {
-    let app = match App::build(serve, StaffConfig::of_this_process()).await {
+async fn run_on(serve: &Serve, locks: Locks) -> ExitCode {
+    if let Err(error) = reload_on_hangup(serve, locks.access.clone()) {
+        err(&format!("error: cannot listen for signals: {error}"));
+        return ExitCode::from(EXIT_FAILURE);
+    }
+    let app = match App::build(serve, locks, StaffConfig::of_this_process()).await {
         Ok(app) => app,
         Err(error) => {
             err(&format!("error: cannot listen on {}: {error}", serve.bind));
@@ -61,9 +77,10 @@ async fn run_on(serve: &Serve) -> ExitCode {
         }
     };
     if let Ok(address) = app.address() {
+        let base = format!("{}://{address}", if serve.access.is_tls() { "https" } else { "http" });
         out(&format!(
-            "pasta-fasta is open.\n  page  http://{address}/\n  docs  http://{address}/docs\n  API   \
-             http://{address}/orders   (contract: http://{address}/openapi.yaml)\nOrders are kept in memory: a restart \
+            "pasta-fasta is open.\n  page  {base}/\n  docs  {base}/docs\n  API   \
+             {base}/orders   (contract: {base}/openapi.yaml)\nOrders are kept in memory: a restart \
              forgets them.\n"
         ));
     }
@@ -74,4 +91,23 @@ async fn run_on(serve: &Serve) -> ExitCode {
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+/// Reads the file of API keys again at each SIGHUP: a restart would forget the orders. Without a file SIGHUP ends the
+/// service, as it always does.
+fn reload_on_hangup(serve: &Serve, access: Arc<Access>) -> std::io::Result<()> {
+    if serve.access.api_keys_file.is_none() {
+        return Ok(());
+    }
+    let mut hangups = signal(SignalKind::hangup())?;
+    let settings = serve.access.clone();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            match access.reload(&settings) {
+                Ok(keys) => tracing::info!(keys, "API keys read again"),
+                Err(error) => tracing::error!(error, "API keys stay as they were"),
+            }
+        }
+    });
+    Ok(())
 }

@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
 use tower::Service;
 
+use super::access::Access;
 use super::bodies::{Answer, Received};
 use super::caller::Caller;
 use super::guard::Guard;
@@ -35,6 +36,7 @@ pub struct Around {
     router: Router,
     metrics: Arc<Metrics>,
     guard: Arc<Guard>,
+    access: Arc<Access>,
     body_time: Duration,
     running_on: RunningOn,
     caller: Caller,
@@ -45,10 +47,16 @@ pub struct Around {
 impl Around {
     /// Surrounds this router; a body may take so long.
     #[must_use]
-    pub fn new(router: Router, metrics: Arc<Metrics>, guard: Guard, body_time: Duration) -> Self {
+    pub fn new(
+        router: Router,
+        metrics: Arc<Metrics>,
+        guard: Guard,
+        access: Arc<Access>,
+        body_time: Duration,
+    ) -> Self {
         let caller = Caller::at(Ipv4Addr::UNSPECIFIED.into());
         let (guard, running_on) = (Arc::new(guard), RunningOn::default());
-        Self { router, metrics, guard, body_time, running_on, caller, pulse: Arc::default(), guest: false }
+        Self { router, metrics, guard, access, body_time, running_on, caller, pulse: Arc::default(), guest: false }
     }
 
     /// The same for a connection from this address. A `guest` may only ask probes.
@@ -79,27 +87,34 @@ impl hyper::service::Service<Request<Incoming>> for Around {
         // Before the id, which would count as one of the client's fields.
         let refusal = self.guard.refusal(&request, &self.pulse, self.guest);
         let id = request_id::of(request.headers_mut());
-        let handling = match refusal {
-            Some(problem) => Err(problem),
-            None => {
-                self.pulse.forget();
-                request.extensions_mut().insert(self.caller.clone());
-                let request = request.map(|body| match has_body {
-                    true => Body::new(Received::new(body, pulse.clone(), self.body_time)),
-                    false => Body::empty(),
-                });
-                Ok(Unbroken::new(self.router.clone().call(request), is_write, self.running_on.clone()))
-            }
+        let admitted = match refusal {
+            // What else such a client sends is not worth reading.
+            Some(problem) => Err(closing(problem.into_response())),
+            None => self.access.admit(&request, &self.caller).map_err(|no| if has_body { closing(no) } else { no }),
         };
+        let handling = admitted.map(|admitted| {
+            request.extensions_mut().insert(admitted.caller);
+            let request = request.map(|body| match has_body {
+                true => Body::new(Received::new(body, pulse.clone(), self.body_time)),
+                false => Body::empty(),
+            });
+            let answer = Unbroken::new(self.router.clone().call(request), is_write, self.running_on.clone());
+            (answer, admitted.standing)
+        });
         Box::pin(async move {
             let mut response = match handling {
-                // What else such a client sends is not worth reading.
-                Err(problem) => closing(problem.into_response()),
-                Ok(answer) => match std::panic::AssertUnwindSafe(answer).catch_unwind().await {
-                    Ok(Ok(response)) => shaped(response),
-                    // The panic itself is in the log, written by the panic hook.
-                    Err(_) => Problem::new(&problem::INTERNAL, "the handler panicked").into_response(),
-                },
+                Err(refused) => refused,
+                Ok((answer, standing)) => {
+                    let mut response = match std::panic::AssertUnwindSafe(answer).catch_unwind().await {
+                        Ok(Ok(response)) => shaped(response),
+                        // The panic itself is in the log, written by the panic hook.
+                        Err(_) => Problem::new(&problem::INTERNAL, "the handler panicked").into_response(),
+                    };
+                    if let Some(standing) = standing {
+                        standing.stamp(response.headers_mut());
+                    }
+                    response
+                }
             };
             let status = response.status();
             if status == StatusCode::INTERNAL_SERVER_ERROR {

@@ -3,6 +3,8 @@
 //! Every path is spelled once, beside its handler; [`router`] lists the handlers. It deliberately writes nothing to the
 //! store and starts nothing.
 
+pub mod access;
+pub mod access_contract;
 pub mod all_events;
 pub mod around;
 pub mod batch;
@@ -19,11 +21,13 @@ mod headers;
 pub mod house;
 pub mod once;
 pub mod order_acts;
+pub mod keys;
 pub mod order_list;
 pub mod orders;
 pub mod pages;
 pub mod problem;
 pub mod pulse;
+pub mod rate;
 pub mod request;
 pub mod request_id;
 pub mod router;
@@ -32,6 +36,7 @@ mod socket;
 pub mod steps;
 pub mod timeline;
 pub mod unbroken;
+pub mod tls;
 pub mod wire;
 mod wire_parts;
 

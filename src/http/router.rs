@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use axum::Router;
 use axum::routing::get;
+use tower_http::compression::CompressionLayer;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,8 +15,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
 use super::{
-    AppState, all_events, batch, catalog, comparisons, events, house, order_acts, order_list, orders, pages, steps,
-    timeline,
+    AppState, access_contract, all_events, batch, catalog, comparisons, events, house, order_acts, order_list, orders,
+    pages, steps, timeline,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -81,7 +82,12 @@ fn skeleton() -> OpenApi {
 #[must_use]
 pub fn contract() -> OpenApi {
     static CONTRACT: OnceLock<OpenApi> = OnceLock::new();
-    CONTRACT.get_or_init(|| api().into_openapi()).clone()
+    let contract = || {
+        let mut contract = api().into_openapi();
+        access_contract::describe(&mut contract);
+        contract
+    };
+    CONTRACT.get_or_init(contract).clone()
 }
 
 /// The contract as it is committed.
@@ -96,11 +102,14 @@ pub fn build(state: AppState) -> Router {
     // The UI's own assets; no validator badge, which would ask a server on the internet.
     let docs =
         SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true));
-    router
+    let pages = Router::from(docs)
         .route("/", get(pages::index))
         .route("/page/style.css", get(pages::style))
         .route("/page/app.js", get(pages::script))
-        .merge(Router::from(docs))
+        // On what browsers read only: an order would pay for the layer and gain nothing.
+        .layer(CompressionLayer::new());
+    router
+        .merge(pages)
         .fallback(not_found)
         .with_state(state)
 }

@@ -20,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 use super::around::Around;
 use super::connection;
 use super::pulse::{Order, Phase, Pulse};
+use super::tls::{self, Tls};
 use crate::clock::{self, Ns};
 use crate::config::Door;
 
@@ -65,13 +66,14 @@ pub fn connections(door: &Door) -> usize {
 /// Serves until `closing` turns true, then answers what has begun, at most for `grace`.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     door: Around,
     settings: Door,
     mut closing: watch::Receiver<bool>,
     grace: Duration,
 ) {
     let running_on = door.running_on().clone();
-    let mut hall = Hall::new(door, settings);
+    let mut hall = Hall::new(door, tls, settings, closing.clone());
     let mut looks = tokio::time::interval(hall.look());
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -105,6 +107,25 @@ pub async fn serve(
     }
 }
 
+/// The stream inside TLS; the handshake counts as the head of a request.
+async fn opened(
+    stream: TcpStream,
+    tls: Tls,
+    at_most: Duration,
+    mut closing: watch::Receiver<bool>,
+) -> Option<tls::Opened> {
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(at_most, tls::open(stream, Some(tls))) => opened,
+        () = closed(&mut closing) => return None,
+    };
+    match opened {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+        Err(_) => tracing::debug!("no TLS in time"),
+    }
+    None
+}
+
 /// Resolves when the service is about to end.
 async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
@@ -119,7 +140,9 @@ struct Slot {
 /// Everybody who is connected.
 struct Hall {
     door: Around,
+    tls: Option<Tls>,
     settings: Door,
+    closing: watch::Receiver<bool>,
     seats: usize,
     slots: HashMap<Id, Slot>,
     guests: usize,
@@ -128,9 +151,9 @@ struct Hall {
 }
 
 impl Hall {
-    fn new(door: Around, settings: Door) -> Self {
-        let seats = connections(&settings);
-        Self { door, settings, seats, slots: HashMap::new(), guests: 0, leaving: 0, tasks: JoinSet::new() }
+    fn new(door: Around, tls: Option<Tls>, settings: Door, closing: watch::Receiver<bool>) -> Self {
+        let (seats, slots, tasks) = (connections(&settings), HashMap::new(), JoinSet::new());
+        Self { door, tls, settings, closing, seats, slots, guests: 0, leaving: 0, tasks }
     }
 
     fn look(&self) -> Duration {
@@ -150,7 +173,17 @@ impl Hall {
         }
         let pulse = Arc::<Pulse>::default();
         let door = self.door.at(peer.ip(), pulse.clone(), is_guest);
-        let task = self.tasks.spawn(connection::serve(stream, door, pulse.clone()));
+        let task = match self.tls.clone() {
+            None => self.tasks.spawn(connection::serve(stream, door, pulse.clone())),
+            Some(tls) => {
+                let (served, closing, limit) = (pulse.clone(), self.closing.clone(), self.settings.header_time());
+                self.tasks.spawn(async move {
+                    if let Some(stream) = opened(stream, tls, limit, closing).await {
+                        connection::serve(stream, door, served).await;
+                    }
+                })
+            }
+        };
         self.guests += usize::from(is_guest);
         self.slots.insert(task.id(), Slot { pulse, is_guest, is_leaving: false });
     }

@@ -33,9 +33,15 @@ pub fn open_with(flags: &[&str]) -> House {
 
 /// Starts a service with these flags, under a command such as `prlimit`.
 pub fn open_under(command: &[&str], flags: &[&str]) -> House {
-    let words = [command, &[BINARY, "serve", "--bind", "127.0.0.1:0", "--log", "warn"], flags].concat();
-    let mut child = Command::new(words[0])
-        .args(&words[1..])
+    let words = [command, &[BINARY]].concat();
+    open_as(Command::new(words[0]).args(&words[1..]), flags)
+}
+
+/// Starts a service with these flags from a command that may have variables or outputs of its own.
+pub fn open_as(command: &mut Command, flags: &[&str]) -> House {
+    let mut child = command
+        .args(["serve", "--bind", "127.0.0.1:0", "--log", "warn"])
+        .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -7,6 +7,11 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is a panic")]
 #![expect(clippy::disallowed_methods, reason = "tests start and signal the service as a stranger would")]
 
+mod access_keys;
+mod access_rate;
+mod access_routes;
+#[cfg(feature = "tls")]
+mod access_tls;
 mod comparison_ranking;
 mod comparisons_api;
 mod edge_connections;
