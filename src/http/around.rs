@@ -47,13 +47,7 @@ pub struct Around {
 impl Around {
     /// Surrounds this router; a body may take so long.
     #[must_use]
-    pub fn new(
-        router: Router,
-        metrics: Arc<Metrics>,
-        guard: Guard,
-        access: Arc<Access>,
-        body_time: Duration,
-    ) -> Self {
+    pub fn new(router: Router, metrics: Arc<Metrics>, guard: Guard, access: Arc<Access>, body_time: Duration) -> Self {
         let caller = Caller::at(Ipv4Addr::UNSPECIFIED.into());
         let (guard, running_on) = (Arc::new(guard), RunningOn::default());
         Self { router, metrics, guard, access, body_time, running_on, caller, pulse: Arc::default(), guest: false }

@@ -108,10 +108,7 @@ pub fn build(state: AppState) -> Router {
         .route("/page/app.js", get(pages::script))
         // On what browsers read only: an order would pay for the layer and gain nothing.
         .layer(CompressionLayer::new());
-    router
-        .merge(pages)
-        .fallback(not_found)
-        .with_state(state)
+    router.merge(pages).fallback(not_found).with_state(state)
 }
 
 async fn not_found() -> Problem {

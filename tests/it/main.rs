@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start and signal the service as a stranger would")]
 
 mod access_keys;
+mod access_orders;
 mod access_rate;
 mod access_routes;
 #[cfg(feature = "tls")]
