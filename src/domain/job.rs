@@ -87,8 +87,8 @@ pub struct Job {
     pub concurrent_orders: u32,
     /// Set when it failed.
     pub error: Option<OrderError>,
-    /// Set when it ended after having run.
-    pub summary: Option<Summary>,
+    /// Set when it ended after having run; in a box, since a hundred thousand orders wait without one.
+    pub summary: Option<Box<Summary>>,
 }
 
 impl Job {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 /// A valid `traceparent` of version 00.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceParent {
-    trace: u128,
-    parent: u64,
+    // Bytes: a u128 would align every order to 16.
+    trace: [u8; 16],
+    parent: [u8; 8],
     flags: u8,
 }
 
@@ -27,13 +28,15 @@ impl TraceParent {
         let (version, trace, parent, flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
         let is_whole = version != 0 || parts.next().is_none();
         let known = version != 0xff && trace != 0 && parent != 0 && is_whole;
-        known.then_some(Self { trace, parent: parent as u64, flags: flags as u8 })
+        let (trace, parent) = (trace.to_be_bytes(), (parent as u64).to_be_bytes());
+        known.then_some(Self { trace, parent, flags: flags as u8 })
     }
 }
 
 impl std::fmt::Display for TraceParent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.parent, self.flags)
+        let (trace, parent) = (u128::from_be_bytes(self.trace), u64::from_be_bytes(self.parent));
+        write!(f, "00-{trace:032x}-{parent:016x}-{:02x}", self.flags)
     }
 }
 

@@ -32,7 +32,7 @@ const ENTRIES: usize = 500;
 /// Follow all orders
 ///
 /// Server-sent events: `snapshot` (the counts of `GET /stats`), then `order.queued`, `order.running`, `order.succeeded` and so on,
-/// each with the order's id, model and labels. Ids are boot.seq; reconnect with `Last-Event-ID`. Who falls behind by more than the
+/// each with the order's id, model and labels; `closing` at the end. Ids are boot.seq; reconnect with `Last-Event-ID`. Who falls behind by more than the
 /// house remembers, or comes from an earlier run of the service, gets `gap` and a new `snapshot`. Not executable from the
 /// API docs: a browser shows a stream only when it has ended; use `curl -N`.
 #[utoipa::path(get, path = "/events", operation_id = "followOrders", tag = "orders",
@@ -70,7 +70,7 @@ pub async fn follow(
         seq.parse::<u64>().ok().filter(|_| their_boot == boot)
     });
     let seen = last.flatten().unwrap_or_else(|| app.kitchen.journal.last());
-    let mut teller = Teller { app, caller, query, boot, seen, told: VecDeque::new(), seat };
+    let mut teller = Teller { app, caller, query, boot, seen, told: VecDeque::new(), over: false, seat };
     match last {
         None => teller.snapshot(),
         Some(None) => teller.gap(),
@@ -91,6 +91,7 @@ struct Teller {
     /// Number of the last entry told or passed over.
     seen: u64,
     told: VecDeque<Event>,
+    over: bool,
     seat: Seat,
 }
 
@@ -111,8 +112,12 @@ impl Teller {
             if let Some(event) = self.told.pop_front() {
                 return Some(event);
             }
-            if self.seat.is_over(&self.app) {
+            if self.over {
                 return None;
+            }
+            if self.seat.is_over(&self.app) {
+                self.over = true;
+                return Some(events::event(events::CLOSING, &()));
             }
             self.look();
             if self.told.is_empty() {

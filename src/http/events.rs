@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -41,6 +40,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// How long a stream lives before the client has to come again: so that nobody holds a seat for ever.
 const AGE: Duration = Duration::from_secs(3_600);
+
+/// Name of the last event when the service ends, or the stream has become too old: come again.
+pub(super) const CLOSING: &str = "closing";
+/// Step events written out at one look, some 64 KiB: what a client that does not read costs.
+const AT_ONCE: usize = 256;
 
 /// A stream's seat, given up with it.
 pub(super) struct Seat {
@@ -78,7 +82,7 @@ pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + S
 ///
 /// Server-sent events: `snapshot` (the order), `order.running`, `step.started`, `step.finished` (each with its
 /// narration), `progress` (orders above 10,000 steps), and at the end `order.succeeded`, `order.failed` or
-/// `order.canceled`. Ids are attempt.seq; reconnect with `Last-Event-ID`. An unknown id is answered by `gap` and a new
+/// `order.canceled`; `closing` if the service ends before the order does. Ids are attempt.seq; reconnect with `Last-Event-ID`. An unknown id is answered by `gap` and a new
 /// `snapshot`; after the end by 204. Not executable from the API docs: a browser shows a stream only when it has ended;
 /// use `curl -N`, or the page at `/`.
 #[utoipa::path(get, path = "/orders/{id}/events", operation_id = "followOrder", tag = "orders",
@@ -173,8 +177,13 @@ impl Teller {
             if let Some(event) = self.told.pop_front() {
                 return Some(event);
             }
-            if self.over || self.seat.is_over(&self.app) {
+            if self.over {
                 return None;
+            }
+            if self.seat.is_over(&self.app) {
+                self.over = true;
+                self.tell(CLOSING, None, &());
+                continue;
             }
             let kitchen = self.app.kitchen.clone();
             let watched = kitchen.watch(self.id);
@@ -199,25 +208,17 @@ impl Teller {
             self.seen = 1;
             self.order("order.running", job, Some(1));
         }
-        if job.status.is_done() {
-            self.replay(job);
+        let events = match self.app.kitchen.run(self.id) {
+            Some(run) if !job.status.is_done() => run.recorder.events_after(self.seen),
+            _ => self.app.kitchen.store.steps(self.id).map(|records| recorder::told(&records)).unwrap_or_default(),
+        };
+        let seen = self.seen;
+        let fresh = events.into_iter().filter(|event| event.seq > seen).take(AT_ONCE);
+        let told = fresh.map(|event| self.step(job, event)).count();
+        if job.status.is_done() && told < AT_ONCE {
             let last = last_seq(job);
             self.order(&format!("order.{}", job.status.name()), job, Some(last));
             self.over = true;
-        } else if let Some(run) = self.app.kitchen.run(self.id) {
-            for event in run.recorder.events_after(self.seen) {
-                self.step(job, event);
-            }
-        }
-    }
-
-    /// Tells an ended order's steps from its records.
-    fn replay(&mut self, job: &Job) {
-        let records = self.app.kitchen.store.steps(self.id).unwrap_or_else(|| Arc::new(Vec::new()));
-        let events = recorder::told(&records).into_iter().filter(|event| event.seq > self.seen);
-        let events: Vec<_> = events.collect();
-        for event in events {
-            self.step(job, event);
         }
     }
 

@@ -147,7 +147,7 @@ pub(crate) fn end_is_kept(make: Make) {
         retained_us: Some(NOW_US + 9 + Bounds::default().retention_us),
         concurrent_orders: 9,
         error: end.error,
-        summary: Some(end.summary),
+        summary: Some(Box::new(end.summary)),
         ..running
     };
     assert_eq!(job(&*store, id), expected);

@@ -172,7 +172,7 @@ impl Store for Memory {
         let mut job = inner.take_active(id)?;
         job.error = finish.error;
         job.concurrent_orders = finish.concurrent_orders;
-        job.summary = Some(finish.summary);
+        job.summary = Some(Box::new(finish.summary));
         inner.end(job, life, finish.finished_us, &finish.records, &self.bounds);
         Some(())
     }
