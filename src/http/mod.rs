@@ -74,6 +74,8 @@ impl AppState {
     pub async fn before_closing<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         let mut closing = self.closing.clone();
         tokio::select! {
+            // What has ended is told as ended, even in the last moment.
+            biased;
             done = wait => Some(done),
             _ = closing.wait_for(|closing| *closing) => None,
         }

@@ -1,7 +1,7 @@
 //! What people open in a browser: the page at `/`, the API docs at `/docs`, the contract, the problem pages.
 //!
 //! Everything is inside the binary: no network at build time, none at run time, no file at run time. What
-//! keeps a page in its place is added in [`super::headers`].
+//! keeps a page in its place is added in `headers.rs`.
 
 use axum::body::Body;
 use axum::extract::Path;

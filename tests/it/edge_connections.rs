@@ -68,6 +68,31 @@ async fn with_few_descriptors_the_service_takes_fewer_connections_and_does_not_s
 }
 
 #[tokio::test]
+async fn out_of_descriptors_the_service_neither_spins_nor_goes_deaf() {
+    let house = harness::open();
+    assert_eq!(ask(&house, GET).await.expect("an answer").status, 200);
+    let pid = house.pid().to_string();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("procfs").count();
+    // Fewer than it found at its start: what may happen when children and files take the rest.
+    let limit = format!("--nofile={0}:{0}", open + 2);
+    let set = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("prlimit runs");
+    assert!(set.success());
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(Raw::connect(&house).await);
+    }
+    let before = cpu_ticks(&house);
+    let last = waiting.last_mut().expect("twenty of them");
+    last.send(GET).await;
+    assert!(last.is_quiet_for(Duration::from_secs(1)).await, "there is no descriptor for it");
+    let ticks = cpu_ticks(&house) - before;
+    assert!(ticks <= 30, "{ticks} hundredths of a second of CPU in a second in which nothing can be done");
+    let mut last = waiting.pop().expect("the last of them");
+    drop(waiting);
+    assert_eq!(last.answer().await.expect("room again").status, 200);
+}
+
+#[tokio::test]
 async fn when_all_connections_are_busy_probes_are_answered_and_others_are_told() {
     let house = harness::open_with(&["--max-connections", "5"]);
     let order = house.place(json!({"model": "asyncio", "io_ms": FOR_EVER_MS})).await;
