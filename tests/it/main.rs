@@ -7,6 +7,11 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is a panic")]
 #![expect(clippy::disallowed_methods, reason = "tests start and signal the service as a stranger would")]
 
+mod children_death;
+mod children_hang;
+mod children_init;
+mod children_limits;
+mod children_spawn;
 mod comparison_ranking;
 mod comparisons_api;
 mod events;
