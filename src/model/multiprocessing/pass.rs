@@ -25,7 +25,6 @@ use super::kitchen::{Kitchen, Unit, cause};
 use super::oom::OomKills;
 use super::trouble::Trouble;
 use super::watch::LOOK;
-use crate::domain::job::ErrorKind;
 use crate::domain::summary::Bill;
 use crate::model::tune;
 
@@ -90,7 +89,7 @@ impl Pass {
         match spawn(exe, tune::niceness(brigade.staffed), self.memory) {
             Err(error) => {
                 self.trouble.report(&error.to_string());
-                brigade.not_started(ErrorKind::Spawn, &format!("cannot start a kitchen: {error}"));
+                brigade.refused(&error);
             }
             Ok((child, pipe)) => {
                 self.alive.fetch_add(1, Ordering::AcqRel);
