@@ -54,6 +54,7 @@ LABEL org.opencontainers.image.title="pasta-fasta" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-# The exec form: pasta-fasta is process 1 and gets SIGTERM itself, so `docker stop` drains instead of killing.
+# The exec form: pasta-fasta is process 1, a small init that collects orphans and hands SIGTERM on to the service, so
+# `docker stop` drains instead of killing.
 ENTRYPOINT ["pasta-fasta"]
 CMD ["serve"]

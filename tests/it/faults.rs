@@ -20,13 +20,14 @@ fn faulty(what: &str) -> Value {
         {"name": "serve", "work": {"kind": "wait", "ms": 1}, "after": ["slip"]}]})
 }
 
-fn send(pid: u32, signal: Signal) {
+/// Sends a signal to a process that is alive.
+pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("not 0");
     kill_process(pid, signal).expect("it is alive");
 }
 
 /// All processes below this one.
-fn descendants(pid: u32) -> Vec<u32> {
+pub fn descendants(pid: u32) -> Vec<u32> {
     let below = children(pid);
     below.iter().copied().chain(below.iter().flat_map(|child| descendants(*child))).collect()
 }

@@ -39,13 +39,15 @@ pub fn open_under(command: &[&str], flags: &[&str]) -> House {
 
 /// Starts a service with these flags from a command that may have variables or outputs of its own.
 pub fn open_as(command: &mut Command, flags: &[&str]) -> House {
-    let mut child = command
-        .args(["serve", "--bind", "127.0.0.1:0", "--log", "warn"])
-        .args(flags)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    open_by(command.args(SERVE).args(flags))
+}
+
+/// Arguments of a service on a free port.
+pub const SERVE: [&str; 5] = ["serve", "--bind", "127.0.0.1:0", "--log", "warn"];
+
+/// Starts a service with this command, which may start the binary by way of another program.
+pub fn open_by(command: &mut Command) -> House {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
     let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
     let line =
         stdout.lines().map_while(Result::ok).find(|line| line.contains("page")).expect("it says where it listens");
@@ -125,6 +127,11 @@ impl House {
     /// Child processes of the service that are alive.
     pub fn children(&self) -> Vec<u32> {
         children(self.pid())
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
     }
 
     /// Sends a signal by name and waits for the end.

@@ -13,6 +13,11 @@ mod access_rate;
 mod access_routes;
 #[cfg(feature = "tls")]
 mod access_tls;
+mod children_death;
+mod children_hang;
+mod children_init;
+mod children_limits;
+mod children_spawn;
 mod comparison_ranking;
 mod comparisons_api;
 mod edge_connections;

@@ -18,9 +18,9 @@ const SLOWNESS: u32 = 10;
 const BOOKING: Duration = Duration::from_micros(100);
 
 /// Bytes of address space per step: the loop's future, its place in the line and the books, each vector grown by
-/// doubling. Measured: 403 MiB for a million steps, above 1,525 MiB for three million at once.
+/// doubling. Measured: 339 MiB for a million steps, 1,811 MiB for three million at once.
 const STEP_BYTES: u64 = 1024;
-/// Bytes of address space per thread: a stack of 256 KiB and the allocator's part for it. Measured: 2,849 MiB for 4,096.
+/// Bytes of address space per thread: a stack of 256 KiB and the allocator's part for it. Measured: 2,022 MiB for 4,096.
 const THREAD_BYTES: u64 = 1024 * 1024;
 /// Threads that are there whatever the order: the house's pool of at most 32, the loop, those that hear children.
 const THREADS: u64 = 40;

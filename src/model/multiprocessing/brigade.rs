@@ -31,6 +31,8 @@ struct State {
     idle: Vec<Arc<Kitchen>>,
     staff: Vec<Arc<Kitchen>>,
     starting: usize,
+    /// The most kitchens it has had: what it is filled up to after losses.
+    most: usize,
     lanes: usize,
     closed: bool,
     /// Kitchens that must have greeted before this run's clock starts.
@@ -107,6 +109,7 @@ impl Brigade {
         let mut state = self.state();
         state.starting = 0;
         state.staff.push(kitchen.clone());
+        state.most = state.most.max(state.staff.len());
         if state.closed {
             return kitchen.dismiss();
         }
@@ -124,13 +127,18 @@ impl Brigade {
         state.lanes
     }
 
+    /// A kitchen could not be started.
+    pub(super) fn refused(self: &Arc<Self>, error: &std::io::Error) {
+        self.state().starting = 0;
+        self.not_started(ErrorKind::Spawn, &format!("cannot start a kitchen: {error}"));
+    }
+
     /// A kitchen could not be started, or ended before it was up.
     ///
     /// What nobody is there to cook fails at once rather than wait for better times. The house's pool rests and tries
     /// again, whether there is work or not; an order's own makes do with those that are there.
-    pub(super) fn not_started(self: &Arc<Self>, kind: ErrorKind, detail: &str) {
+    fn not_started(self: &Arc<Self>, kind: ErrorKind, detail: &str) {
         let mut state = self.state();
-        state.starting = 0;
         if self.staffed == Staffed::House && !state.resting && !state.closed {
             state.rest = (state.rest * 2).clamp(REST, LONGEST_REST);
             state.resting = true;
@@ -168,7 +176,10 @@ impl Brigade {
         if let Some((_, ticket)) = state.prewarm.take_if(|(n, _)| greeted >= *n) {
             drop(state);
             ticket.run().set_start(clock::now());
-            self.push(ticket);
+            return self.push(ticket);
+        }
+        if !self.one_use && state.staff.len() < state.most {
+            self.start_one(&mut state);
         }
     }
 

@@ -185,7 +185,8 @@ pub(super) fn cause(kitchen: &Kitchen, status: Option<ExitStatus>, oom_killed: b
     let Some(status) = status else { return (ErrorKind::Exit, format!("kitchen {pid} is gone")) };
     let signal = |number: i32| status.signal() == Some(number);
     let words = kitchen.words.get().map_or("", |words| words.trim());
-    let refused = words.find(REFUSED).map(|at| words[at..].lines().next().unwrap_or_default());
+    // Threads that are refused at the same time write into each other's words; the last of them is whole.
+    let refused = words.rfind(REFUSED).map(|at| words[at..].lines().next().unwrap_or_default());
     match (kitchen.hung.get(), refused) {
         (Some(how), _) if signal(Signal::KILL.as_raw()) => return (ErrorKind::Hang, how.clone()),
         (_, Some(words)) if signal(Signal::ABORT.as_raw()) => {

@@ -25,7 +25,6 @@ use super::kitchen::{Kitchen, Unit, cause};
 use super::oom::OomKills;
 use super::trouble::Trouble;
 use super::watch::LOOK;
-use crate::domain::job::ErrorKind;
 use crate::domain::summary::Bill;
 use crate::model::tune;
 
@@ -90,14 +89,15 @@ impl Pass {
         match spawn(exe, tune::niceness(brigade.staffed), self.memory) {
             Err(error) => {
                 self.trouble.report(&error.to_string());
-                brigade.not_started(ErrorKind::Spawn, &format!("cannot start a kitchen: {error}"));
+                brigade.refused(&error);
             }
             Ok((child, pipe)) => {
                 self.alive.fetch_add(1, Ordering::AcqRel);
                 let kitchen = Arc::new(Kitchen::new(child, brigade.lane()));
                 self.kitchens().insert(kitchen.pid, kitchen.clone());
-                self.ears.spawn(self.clone().attend(kitchen.clone(), pipe, brigade.clone()));
+                // In this order: one that has already died must not be taken in after it was mourned.
                 brigade.arrived(&kitchen);
+                self.ears.spawn(self.clone().attend(kitchen, pipe, brigade.clone()));
             }
         }
     }
@@ -213,6 +213,8 @@ fn spawn(exe: &PathBuf, niceness: i32, memory: Option<u64>) -> io::Result<(Child
         .env_clear()
         // A kitchen needs little; what is reserved and never touched still counts against its address space.
         .env("MIMALLOC_ARENA_RESERVE", "64MiB")
+        // So does the C library's own allocator, which nothing of ours uses: 64 MiB for each of its arenas.
+        .env("MALLOC_ARENA_MAX", "1")
         // A group of its own: a terminal's Ctrl-C is for the service, which knows what to do with it.
         .process_group(0)
         .stdin(Stdio::piped())

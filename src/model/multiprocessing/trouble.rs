@@ -11,7 +11,7 @@ use crate::domain::Ns;
 /// How long a failure is news. Longer than the longest pause between two tries, so that a house that is still failing
 /// says so without a gap; when nobody has tried for that long, nobody knows.
 const NEWS: Duration = Duration::from_secs(6);
-/// Time between two lines in the log, at least: ten a second.
+/// Time between two lines of a kind in the log, at least: ten a second.
 const QUIET: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
@@ -20,6 +20,8 @@ struct State {
     last: Option<(Ns, String)>,
     logged: Ns,
     unsaid: u64,
+    /// When its end was logged last.
+    cured: Ns,
 }
 
 /// The trouble there is with starting kitchens.
@@ -48,8 +50,11 @@ impl Trouble {
 
     /// A kitchen came up.
     pub(super) fn over(&self) {
-        let cured = self.state().last.take();
-        if cured.is_some() {
+        let mut state = self.state();
+        let now = clock::now();
+        if state.last.take().is_some() && now.saturating_sub(state.cured) >= clock::ns(QUIET) {
+            state.cured = now;
+            drop(state);
             tracing::warn!("kitchens can be started again");
         }
     }
