@@ -17,13 +17,16 @@ mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use figures::Finding;
 use service::Setting;
 
 /// An error of a row itself, in words.
 pub type Try<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Longest time of a row at its quick size. Chosen: several times what the slowest takes on an idle machine.
+const ROW_WITHIN: Duration = Duration::from_secs(600);
 
 const USAGE: &str = "usage: torture --service BINARY --out DIR [--quick | --full] [ROW...]";
 
@@ -47,7 +50,9 @@ fn main() -> ExitCode {
     let mut failed = Vec::new();
     for name in wanted {
         let began = Instant::now();
-        let findings = match runtime.block_on(rows::run(&name, &setting)) {
+        let row =
+            async { tokio::time::timeout(setting.size(ROW_WITHIN, 6 * ROW_WITHIN), rows::run(&name, &setting)).await };
+        let findings = match runtime.block_on(row).unwrap_or_else(|_| Err("it was not over in time".into())) {
             Ok(findings) => findings,
             Err(error) => {
                 let mut finding = Finding::of(&name, "-", "it can be carried out");

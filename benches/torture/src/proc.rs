@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -135,6 +136,15 @@ pub fn send(pid: u32, signal: Signal) -> Try<()> {
     Ok(kill_process(pid, signal)?)
 }
 
+/// Keeps all threads of a process on these cores.
+pub fn pin(pid: u32, cores: &str) -> Try<()> {
+    let done = Command::new("taskset").args(["-a", "-p", "-c", cores, &pid.to_string()]).output()?;
+    if !done.status.success() {
+        return Err(format!("taskset: {}", String::from_utf8_lossy(&done.stderr)).into());
+    }
+    Ok(())
+}
+
 /// Processor time of this process itself.
 pub fn own_cpu() -> Duration {
     Process(std::process::id()).cpu()
@@ -158,7 +168,10 @@ pub fn machine_busy_s() -> f64 {
 
 /// Cores of the machine.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    // Not what this process may use: it pins itself at times.
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let named = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+    text.lines().filter(named).count().max(1)
 }
 
 /// Connections of a local port that hold bytes which the other side does not take.

@@ -108,7 +108,8 @@ async fn attack(slow: Slow, to: std::net::SocketAddr, from: Ipv4Addr) -> Try<Dur
         Slow::Idle => drop(conn.call(&request("GET", "/livez", &[], "")).await?),
     }
     let (began, mut sink) = (Instant::now(), [0; 1024]);
-    loop {
+    // A service without the limit would hold it for ever: then this is what is reported.
+    while began.elapsed() < slow.limit() + 3 * SLACK {
         tokio::select! {
             read = conn.stream.read(&mut sink) => match read {
                 // A 408 may come before the close.
@@ -127,6 +128,7 @@ async fn attack(slow: Slow, to: std::net::SocketAddr, from: Ipv4Addr) -> Try<Dur
             }
         }
     }
+    Ok(began.elapsed())
 }
 
 /// H3.

@@ -64,9 +64,8 @@ pub(super) async fn stalled_readers(setting: &Setting) -> Try<Finding> {
         conn.stream.write_all(&ask).await?;
         deaf.push(conn);
     }
+    let stuck = all_stuck(service.port, stalled).await;
     let began = Instant::now();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let stuck = proc::stalled_sockets(service.port);
     let grown = service.process().rss_bytes().saturating_sub(rss);
     finding.fault(stuck >= stalled * 9 / 10, format!("{stuck} sockets with unread bytes"));
     while service.process().descriptors() > before.descriptors + readers + 2 && began.elapsed() < LIMIT + SLACK * 2 {
@@ -86,6 +85,18 @@ pub(super) async fn stalled_readers(setting: &Setting) -> Try<Finding> {
     finding.figure(format!("{events} events read without gap"));
     drop(deaf);
     Ok(finding)
+}
+
+/// Waits until nearly all sockets are stuck, or for ten seconds; answers how many are.
+async fn all_stuck(port: u16, stalled: usize) -> usize {
+    let began = Instant::now();
+    loop {
+        let stuck = proc::stalled_sockets(port);
+        if stuck >= stalled || began.elapsed() > Duration::from_secs(10) {
+            return stuck;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Reads to the end of the order.
