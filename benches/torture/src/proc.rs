@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
 
 use crate::Try;
 
@@ -134,6 +134,13 @@ pub fn alive(processes: &[(Process, u64)]) -> usize {
 pub fn send(pid: u32, signal: Signal) -> Try<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("not a process id")?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Takes descriptors away from a running process.
+pub fn limit_descriptors(process: Process, descriptors: u64) -> Try<()> {
+    let limit = Rlimit { current: Some(descriptors), maximum: Some(descriptors) };
+    rustix::process::prlimit(i32::try_from(process.0).ok().and_then(Pid::from_raw), Resource::Nofile, limit)?;
+    Ok(())
 }
 
 /// Keeps all threads of a process on these cores.

@@ -21,6 +21,8 @@ use crate::service::{Service, Setting, Start};
 use crate::wire::{self, Client, Conn, id_text, request};
 
 const FLAGS: &[&str] = &["--max-threads", "8", "--max-active-orders", "250000", "--grace-s", "2"];
+/// Freed buffers get a moment to go before memory is read.
+const SETTLE: Duration = Duration::from_millis(500);
 /// Bytes a small queued order may take.
 const ORDER_BYTES: u64 = 1_024;
 /// Below this a p99 is scheduling noise of a shared machine, and twice of it too.
@@ -49,35 +51,47 @@ async fn accepting(service: &Service, ledger: &Ledger, from: u8, posts: usize) -
     Ok(latency)
 }
 
+/// The p99 of the calmest of three such blocks: one that a neighbour disturbed says nothing about the queue.
+async fn calmest(service: &Service, ledger: &Ledger, posts: usize) -> Try<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        best = best.min(accepting(service, ledger, 9, posts).await?.p99());
+    }
+    Ok(best)
+}
+
 /// I1.
 pub(super) async fn a_long_queue(setting: &Setting) -> Try<Finding> {
     let queue = 100_000;
     let posts = setting.size(2_000, 10_000);
     let mut finding = Finding::of(
         "I1 100,000 queued",
-        format!("{queue} queued, {posts} measured"),
+        format!("{queue} queued, 3 x {posts} measured"),
         "accept p99 <= 2 x that of an empty house (or <= 2 ms), <= 1 KiB each, end <= grace + 1 s with code 1",
     );
     let mut service = Start::new(setting, "I1")?.flags(FLAGS).open().await?;
     let ledger = Ledger::default();
     accepting(&service, &ledger, 9, 200).await?;
-    let empty = accepting(&service, &ledger, 9, posts).await?;
+    let empty = calmest(&service, &ledger, posts).await?;
     let mut client = service.client();
-    let (queued, rss) = (count(&checker::stats(&mut client).await?, "queued"), service.process().rss_bytes());
+    let queued = count(&checker::stats(&mut client).await?, "queued");
+    tokio::time::sleep(SETTLE).await;
+    let rss = service.process().rss_bytes();
     for part in 0..4 {
         let mut client = Client::new(service.address(), Some(Ipv4Addr::new(127, 0, 0, 2 + part)));
         let orders = vec![(String::new(), leasing(3_600_000)); queue / 4];
         place_all(&mut client, &ledger, &orders).await?;
     }
-    let stats = checker::stats(&mut client).await?;
-    let (now, grown) = (count(&stats, "queued"), service.process().rss_bytes().saturating_sub(rss));
+    let now = count(&checker::stats(&mut client).await?, "queued");
+    tokio::time::sleep(SETTLE).await;
+    let grown = service.process().rss_bytes().saturating_sub(rss);
     finding.fault(now as usize >= queue, format!("{now} queued"));
     let each = grown / (now - queued).max(1);
     finding.figure(format!("{each} bytes each, RSS {}", mib(service.process().rss_bytes())));
     finding.must(each <= ORDER_BYTES, format!("{each} bytes each"));
-    let full = accepting(&service, &ledger, 9, posts).await?;
-    finding.figure(format!("accept p99 {} at 0", ms(empty.p99())));
-    finding.at_most("at 100,000", full.p99(), (empty.p99() * 2).max(NOISE));
+    let full = calmest(&service, &ledger, posts).await?;
+    finding.figure(format!("accept p99 {} at 0", ms(empty)));
+    finding.at_most("at 100,000", full, (empty * 2).max(NOISE));
     finding.must(checker::conserved(&checker::stats(&mut client).await?), "I6: accepted is not the sum of the states");
     service.signal(Signal::TERM)?;
     let (status, took) = service.ended(Duration::from_secs(30)).await?;

@@ -12,6 +12,7 @@ use crate::Try;
 use crate::checker::Baseline;
 use crate::figures::{Finding, Samples, ms};
 use crate::probe::Probe;
+use crate::proc;
 use crate::service::{Service, Setting, Start};
 use crate::wire::{Conn, request};
 
@@ -138,8 +139,9 @@ pub(super) async fn no_descriptors(setting: &Setting) -> Try<Finding> {
         "nofile 256, 400 connections",
         "<= 10 % of a core, admitted requests answered, new ones accepted <= 1 s after release",
     );
-    let start = Start::new(setting, "H3")?.under(&["prlimit", "--nofile=256:256"]);
-    let mut service = start.open().await?;
+    let mut service = Start::new(setting, "H3")?.open().await?;
+    // Once it runs: a service that knows the limit at its start keeps its connections below it.
+    proc::limit_descriptors(service.process(), 256)?;
     let mut admitted = service.client();
     admitted.get("/livez").await?;
     // Each on its own: when the backlog is full, a connect waits, and the others must not wait with it.

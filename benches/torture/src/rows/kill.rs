@@ -36,7 +36,12 @@ fn orders(round: usize, how_many: usize) -> Vec<(String, Value)> {
         2 => with("asyncio", json!({"isolation": "kitchen"})),
         3 => with("multiprocessing", json!({"setup": {"kitchens": 2}, "isolation": "kitchen", "dishes": 2})),
         4 => json!({"model": "multiprocessing", "recipe": recipe(json!({"kind": "cpu", "ms": LONG_MS})), "dishes": 2}),
-        n => with(["sequential", "asyncio", "multithreading", "multiprocessing"][n % 4], json!({})),
+        // The pools of the house take 64 orders each at once; the rest of the crowd runs on its loop.
+        5..=8 => with("sequential", json!({})),
+        9..=12 => with("multithreading", json!({})),
+        13..=16 => with("multiprocessing", json!({})),
+        17..=20 => with("multithreading", json!({"setup": {"chefs": 2}, "dishes": 2})),
+        _ => with("asyncio", json!({})),
     };
     (0..how_many).map(|n| (format!("{round}-{n}"), order(n))).collect()
 }

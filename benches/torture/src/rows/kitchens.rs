@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{place_all, recipe};
 use crate::Try;
 use crate::checker::{self, Baseline, Listed, count};
-use crate::figures::{Finding, Samples};
+use crate::figures::{Finding, Samples, ms};
 use crate::ledger::Ledger;
 use crate::proc::{self, Process};
 use crate::service::{Setting, Start};
@@ -121,7 +121,13 @@ pub(super) async fn kitchens_killed(setting: &Setting) -> Try<Finding> {
     finding.must(killed.never_noticed == 0, format!("{} deaths were not noticed", killed.never_noticed));
     finding.at_most("noticed p99", killed.noticed.p99(), Duration::from_millis(50));
     finding.at_most("replaced p99", killed.replaced.p99(), Duration::from_millis(200));
-    finding.figure(format!("{} replacements seen", killed.replaced.len()));
+    let (noticed, replaced) = (killed.noticed.percentile(50.0), killed.replaced.percentile(50.0));
+    finding.figure(format!(
+        "medians {} and {}, {} replacements seen",
+        ms(noticed),
+        ms(replaced),
+        killed.replaced.len()
+    ));
     Ok(finding)
 }
 
