@@ -2,8 +2,8 @@
 //!
 //! The invariants are those of a store in memory: I1 accepted orders exist and nothing else does, I2 one order per key,
 //! I3 one end that never changes, I4 events without gaps, I5 a step told as done is not run again, I6 the counts add up,
-//! I7 attempts never go back, I9 nothing is left running, I10 no 500, no panic, no accepted request cut off. I8 (webhooks)
-//! is not built.
+//! I7 attempts never go back, I9 nothing is left running, I10 no 500 and no panic (whether requests were cut off only a
+//! row knows, since some cut them). I8 (webhooks) is not built.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
