@@ -1,0 +1,210 @@
+//! G1: ten times more than the house can cook. Goodput holds, refusals are quick and polite, liveness answers.
+//!
+//! Service and generator get cores of their own (half each), so that neither takes the other's; C is measured the same
+//! way. It deliberately offers no more than it can send, and says so when that is less than ten times. For orders that
+//! are no work, refusing costs about as much as cooking, so no service can hold its goodput there: it must not collapse.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{recipe, until, waiting};
+use crate::Try;
+use crate::checker::{self, Baseline, count};
+use crate::figures::{Finding, Samples, mib};
+use crate::ledger::Ledger;
+use crate::load::{self, Back, Load};
+use crate::probe::{Probe, Seen};
+use crate::proc;
+use crate::service::{Service, Setting, Start};
+use crate::wire::{Client, placing, request};
+
+/// Orders the house may hold in this row: small, so that it is full within the first second.
+const ACTIVE_ORDERS: &str = "1000";
+/// Share of the rate the generator reached in its trial, if that was too little, that it is then asked for: it must not
+/// be late by itself.
+const COMFORT: f64 = 0.8;
+/// Connections of the closed loop, which C hardly depends on, and of the open loop: so many that the answers to a rate
+/// it can send never keep it waiting for a free one.
+const CLOSED: usize = 64;
+const OPEN: usize = 512;
+/// What of C must remain: for real work as promised; without any, only that it does not collapse (chosen).
+const GOODPUT: f64 = 0.9;
+const GOODPUT_OF_NOTHING: f64 = 0.3;
+const LINE: &str = "goodput >= 90 % of C (orders without work: 30 %), accepted p99 <= 20 ms, rejects p99 <= 10 ms, all \
+                    429/503 with Retry-After 1..30, /livez p99 <= 50 ms, RSS <= 256 MiB + stored bytes, normal <= 5 s after";
+
+/// G1.
+pub(super) async fn ten_times(setting: &Setting) -> Try<Vec<Finding>> {
+    let (first, second) = halves();
+    proc::pin(std::process::id(), &second)?;
+    let findings = all(setting, &first).await;
+    proc::pin(std::process::id(), &format!("0-{}", proc::cores().max(2) - 1))?;
+    findings
+}
+
+/// The cores of the service and those of the generator, as taskset names them.
+fn halves() -> (String, String) {
+    let cores = proc::cores();
+    match cores {
+        1 => ("0".to_owned(), "0".to_owned()),
+        _ => (format!("0-{}", cores / 2 - 1), format!("{}-{}", cores / 2, cores - 1)),
+    }
+}
+
+async fn all(setting: &Setting, cores: &str) -> Try<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for model in ["asyncio", "multithreading", "multiprocessing"] {
+        let nothing = Case { model, what: "no wait", order: waiting(model, 0), goodput: GOODPUT_OF_NOTHING };
+        let order = json!({"model": model, "recipe": recipe(json!({"kind": "cpu", "ms": 4}))});
+        let work = Case { model, what: "4 ms of CPU", order, goodput: GOODPUT };
+        for case in [nothing, work] {
+            // One case that cannot be carried out must not take the figures of the others with it.
+            let found = overload(setting, cores, &case).await.unwrap_or_else(|error| {
+                let mut finding = Finding::of(&format!("G1 {}, {}", case.model, case.what), "-", LINE);
+                finding.must(false, error.to_string());
+                finding
+            });
+            findings.push(found);
+        }
+    }
+    Ok(findings)
+}
+
+/// What is ordered too often.
+struct Case {
+    model: &'static str,
+    what: &'static str,
+    order: Value,
+    goodput: f64,
+}
+
+/// Orders brought to their end per second while something runs.
+async fn goodput<F: Future<Output = Back>>(client: &mut Client, loaded: F) -> Try<(f64, Back)> {
+    let before = checker::stats(client).await?;
+    let back = loaded.await;
+    let after = checker::stats(client).await?;
+    let done = count(&after, "succeeded") - count(&before, "succeeded");
+    Ok((done as f64 / back.took.as_secs_f64(), back))
+}
+
+async fn overload(setting: &Setting, cores: &str, case: &Case) -> Try<Finding> {
+    let order = &case.order;
+    let during = setting.size(Duration::from_secs(10), Duration::from_secs(60));
+    let mut finding =
+        Finding::of(&format!("G1 {}, {}", case.model, case.what), format!("{} s", during.as_secs()), LINE);
+    let service = Start::new(setting, "G1")?
+        .under(&["taskset", "-c", cores])
+        .flags(&["--max-active-orders", ACTIVE_ORDERS, "--max-ended-orders", "10000000"])
+        .open()
+        .await?;
+    let (before, mut client) = (Baseline::of(&service), service.client());
+    let plain = Load {
+        to: service.address(),
+        from: (2..6).map(|n| Ipv4Addr::new(127, 0, 0, n)).collect(),
+        connections: CLOSED,
+        request: Arc::new(placing(&order.to_string())),
+        key: "load",
+        ledger: Arc::new(Ledger::default()),
+    };
+    let (capacity, closed) = capacity(&mut client, &plain, order).await?;
+    let plain = Load { connections: OPEN, ..plain };
+    let trial = load::open_loop(&plain, 10.0 * capacity, Duration::from_secs(2)).await;
+    checker::quiet(&mut client).await?;
+    let wanted = 10.0 * capacity;
+    let rate = if trial.rate() >= 0.9 * wanted { wanted } else { COMFORT * trial.rate() };
+    let livez = Probe::start(service.address(), "/livez", Duration::from_millis(10), false);
+    let (good, open) = goodput(&mut client, load::open_loop(&plain, rate, during)).await?;
+    let seen = livez.end();
+    let rss = service.process().rss_bytes();
+    finding.fault(
+        open.rejected.len() > 0 && open.rate() > 1.5 * capacity,
+        format!("{:.0}/s offered = {:.1} x C, {} rejected", open.rate(), open.rate() / capacity, open.rejected.len()),
+    );
+    if rate < wanted {
+        finding.figure(format!(
+            "10 x C is {:.0}/s, this generator sends at most {:.0}/s",
+            10.0 * capacity,
+            trial.rate()
+        ));
+    }
+    judge(&mut finding, case, (capacity, &closed), (good, &open));
+    liveness(&mut finding, &seen);
+    memory(&mut finding, &mut client, rss).await?;
+    normal_again(&mut finding, &service, &plain.ledger, order).await?;
+    checker::check(setting, &service, &plain.ledger, before, &mut finding).await?;
+    Ok(finding)
+}
+
+/// C: the most a closed loop gets done, whether its clients wait for each order or not.
+async fn capacity(client: &mut Client, plain: &Load, order: &Value) -> Try<(f64, Back)> {
+    let waiting =
+        Load { request: Arc::new(request("POST", "/orders?wait=60", &[], &order.to_string())), ..plain.clone() };
+    // The first second is warming up: kitchens start, pages are touched.
+    load::closed_loop(&waiting, Duration::from_secs(1)).await;
+    let mut best = goodput(client, load::closed_loop(&waiting, Duration::from_secs(3))).await?;
+    let other = goodput(client, load::closed_loop(plain, Duration::from_secs(3))).await?;
+    if other.0 > best.0 {
+        best = other;
+    }
+    checker::quiet(client).await?;
+    Ok(best)
+}
+
+fn judge(finding: &mut Finding, case: &Case, (capacity, closed): (f64, &Back), (good, open): (f64, &Back)) {
+    let share = good / capacity;
+    finding.figure(format!("C {capacity:.0}/s (generator {:.2} cores)", closed.cores()));
+    finding.figure(format!("goodput {good:.0}/s = {:.0} % of C (generator {:.2} cores)", share * 100.0, open.cores()));
+    finding.must(share >= case.goodput, format!("goodput is {:.0} % of C", share * 100.0));
+    finding.at_most("accepted p99", open.accepted.p99(), Duration::from_millis(20));
+    finding.at_most("rejects p99", open.rejected.p99(), Duration::from_millis(10));
+    finding.figure(format!(
+        "(of that the generator's own lateness p99 {}; from the moment of sending {} and {})",
+        crate::figures::ms(open.late.p99()),
+        crate::figures::ms(open.accepted_from_sent.p99()),
+        crate::figures::ms(open.rejected_from_sent.p99())
+    ));
+    finding.must(open.odd.is_empty(), format!("{} other answers, first: {:?}", open.odd.len(), open.odd.first()));
+    finding.must(open.lost == 0, format!("{} requests got no answer", open.lost));
+}
+
+/// `/livez` under whatever happens.
+pub(super) fn liveness(finding: &mut Finding, seen: &Seen) {
+    finding.at_most("/livez p99", seen.latency.p99(), Duration::from_millis(50));
+    finding.must(seen.failures == 0, format!("{} of {} /livez failed", seen.failures, seen.latency.len()));
+}
+
+async fn memory(finding: &mut Finding, client: &mut Client, rss: u64) -> Try<()> {
+    let stats = checker::stats(client).await?;
+    let allowed = 256 * 1024 * 1024 + count(&stats, "active_bytes") + count(&stats, "ended_bytes");
+    finding.figure(format!("RSS {}", mib(rss)));
+    finding.must(rss <= allowed, format!("RSS {} over {}", mib(rss), mib(allowed)));
+    Ok(())
+}
+
+/// Twenty orders in a row are accepted within 20 ms each.
+async fn normal_again(finding: &mut Finding, service: &Service, ledger: &Ledger, order: &Value) -> Try<()> {
+    let began = Instant::now();
+    let mut client = service.client();
+    let body = placing(&order.to_string());
+    let mut latency = Samples::default();
+    while latency.len() < 20 && began.elapsed() < Duration::from_secs(10) {
+        let (sent, at) = (Instant::now(), ledger.now());
+        let answer = client.call(&body).await;
+        ledger.placed("again", 0, at, answer.as_ref().ok());
+        match answer {
+            Ok(answer) if answer.status == 202 && sent.elapsed() <= Duration::from_millis(20) => {
+                latency.add(sent.elapsed())
+            }
+            _ => latency = Samples::default(),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let back = began.elapsed();
+    until(&mut client, Duration::from_secs(60), "all has ended", |s| count(s, "queued") + count(s, "running") == 0)
+        .await?;
+    finding.at_most("normal after", back, Duration::from_secs(5));
+    Ok(())
+}
