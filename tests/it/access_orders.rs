@@ -82,7 +82,7 @@ async fn lists_keys_and_stopping_many_are_each_client_s_own() {
 async fn a_comparison_is_seen_by_who_asked_for_it() {
     let house = locked();
     let work = json!({"work": {"io_ms": 1, "dishes": 2}, "line_up": [{"model": "sequential"}, {"model": "asyncio"}],
-        "repeats": 1, "budget_ms": 200});
+        "repeats": 1, "budget_ms": 1_000});
     let asked = json_of(house.request(Method::POST, "/comparisons").json(&work), ANNA).await;
     let path = format!("/comparisons/{}", asked["id"].as_str().unwrap());
     let others = house.request(Method::GET, &path).bearer_auth(BERT).send().await.unwrap();
