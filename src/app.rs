@@ -19,7 +19,7 @@ use crate::domain::limits;
 use crate::http::access::Locks;
 use crate::http::around::Around;
 use crate::http::guard::Guard;
-use crate::http::{AppState, request_id, router, server};
+use crate::http::{AppState, Shared, request_id, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
 use crate::model::Demand;
@@ -77,8 +77,8 @@ impl App {
         let (kitchen, comparisons) = kitchen(serve, staff);
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
-        let door = Arc::new(serve.door.clone());
-        let state = AppState { kitchen, comparisons, closing: watch, streams, door };
+        let door = serve.door.clone();
+        let state = Shared { kitchen, comparisons, closing: watch, streams, door }.into();
         let guard = Guard::new(&serve.door, listener.local_addr()?);
         request_id::begin(random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })
@@ -99,7 +99,7 @@ impl App {
     /// accepted orders were not brought to their end.
     pub async fn run(self, mut signals: Signals) -> u64 {
         let kitchen = self.state.kitchen.clone();
-        let settings = (*self.state.door).clone();
+        let settings = self.state.door.clone();
         let router = router::build(self.state.clone());
         let Locks { access, tls } = self.locks;
         let door = Around::new(router, kitchen.metrics.clone(), self.guard, access, settings.body_time());

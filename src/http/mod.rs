@@ -48,9 +48,26 @@ use crate::config::Door;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
 
-/// What handlers share.
+/// What handlers share; one count to raise per request, not one per field.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+impl From<Shared> for AppState {
+    fn from(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The parts of it.
+pub struct Shared {
     /// The kitchen.
     pub kitchen: Arc<Kitchen>,
     /// The comparisons.
@@ -60,10 +77,10 @@ pub struct AppState {
     /// Seats for event streams.
     pub streams: Arc<Semaphore>,
     /// How the door is set, for `GET /limits`.
-    pub door: Arc<Door>,
+    pub door: Door,
 }
 
-impl AppState {
+impl Shared {
     /// Whether the service is about to end.
     #[must_use]
     pub fn is_closing(&self) -> bool {

@@ -169,7 +169,7 @@ async fn a_comparison_has_the_house_to_itself_and_everyone_else_waits() {
 #[tokio::test]
 async fn a_sweep_finds_how_many_of_each_kind() {
     let house = harness::open();
-    let ask = json!({"work": {"io_ms": 30, "cpu_ms": 1, "dishes": 16}, "line_up": "sweep", "repeats": 1, "budget_ms": 10_000});
+    let ask = json!({"work": {"io_ms": 30, "cpu_ms": 1, "dishes": 16}, "line_up": "sweep", "repeats": 3, "budget_ms": 10_000});
     let comparison = compare(&house, ask).await;
     ranked_by(&comparison, "makespan_ms");
     let kind = |entry: &Value| {
