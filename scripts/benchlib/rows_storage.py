@@ -38,7 +38,8 @@ def _settle(service) -> int:
 def _queued(bench) -> tuple[float, int, str]:
     told = []
     for how, blocker, order in BLOCKERS:
-        with bench.service() as service:
+        # One client may hold half of the house.
+        with bench.service("--max-active-orders", str(3 * ORDERS)) as service:
             client = service.client()
             status, answer = client.call("POST", "/orders", blocker)
             if status != 202:

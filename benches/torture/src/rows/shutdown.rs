@@ -115,7 +115,9 @@ async fn final_events(streams: Vec<Stream>) -> usize {
     let mut told = 0;
     for mut stream in streams {
         while let Ok(Ok(Some(event))) = tokio::time::timeout(Duration::from_secs(1), stream.next()).await {
-            told += usize::from(event.name.starts_with("order.") && event.name != "order.running");
+            told += usize::from(
+                event.name == "closing" || (event.name.starts_with("order.") && event.name != "order.running"),
+            );
         }
     }
     told
