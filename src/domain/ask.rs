@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 pub use super::ask_json::{LabelsAsk, Planned, SetupAsk, Value};
 use super::ask_json::{object, objects};
+use super::recipe::StepOrder;
+use super::spec::Isolation;
 
 /// What `POST /orders` accepts. Every field is optional but `model` (or a preset that sets it).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,7 +24,6 @@ pub struct OrderAsk {
     pub model: Option<String>,
     /// Options of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
     pub setup: Option<SetupAsk>,
     /// What is cooked: the name of a built-in recipe (`GET /recipes`) or a recipe of your own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,9 +46,11 @@ pub struct OrderAsk {
     pub max_in_flight: Option<u64>,
     /// Order of the steps within a dish: `recipe` (its `after` edges), `sequential` or `concurrent`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<StepOrder>)]
     pub step_order: Option<String>,
     /// `house` (in the service's process) or `kitchen` (the whole order in a child process, with exact memory).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Isolation>)]
     pub isolation: Option<String>,
     /// Divisor of every wait; 1 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +70,6 @@ pub struct OrderAsk {
     pub expires_in_ms: Option<u64>,
     /// Your own marks, to filter lists by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     pub labels: Option<LabelsAsk>,
     /// Planned, not built yet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +149,7 @@ pub struct WorkAsk {
     pub what: Option<String>,
     /// `cpu`: share of the work that holds the GIL; only 100 (the default) is built yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 100)]
+    #[schema(minimum = 100, maximum = 100)]
     pub gil_held_percent: Option<u64>,
     /// Planned, not built yet.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::ask::{InlineRecipe, RecipeAsk};
+use super::limits;
 
 /// A field that the design plans and nothing builds yet: any value is read, then refused by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -201,6 +202,43 @@ pub struct SetupAsk(pub Vec<(String, Value)>);
 /// Labels as asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelsAsk(pub Vec<(String, String)>);
+
+// Written out: what utoipa derives for a map of `Value` allows anything, since it takes the name for serde_json's.
+impl PartialSchema for SetupAsk {
+    fn schema() -> RefOr<Schema> {
+        let value = utoipa::openapi::Ref::from_schema_name(Value::name());
+        let setup = of_type(Type::Object).additional_properties(Some(RefOr::<Schema>::Ref(value)));
+        setup.description(Some("Options of a model; `GET /models` says which it has.")).into()
+    }
+}
+
+impl ToSchema for SetupAsk {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Setup".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Value::name().into(), Value::schema()));
+    }
+}
+
+impl PartialSchema for LabelsAsk {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            |shortest| of_type(Type::String).min_length(Some(shortest)).max_length(Some(limits::LABEL_CHARS)).build();
+        let labels = of_type(Type::Object)
+            .property_names(Some(text(1)))
+            .additional_properties(Some(RefOr::T(Schema::Object(text(0)))))
+            .max_properties(Some(limits::LABELS));
+        labels.description(Some("Marks of one's own; keys and values without control characters.")).into()
+    }
+}
+
+impl ToSchema for LabelsAsk {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Labels".into()
+    }
+}
 
 impl<'de> Deserialize<'de> for SetupAsk {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One step of one dish. Dishes are numbered from 1, steps from 0 in the order of the recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,7 +95,8 @@ pub struct Recipe {
 }
 
 /// In which order the steps of one dish may run; independent of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum StepOrder {
     /// As the `after` edges say.
     Recipe,

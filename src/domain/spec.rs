@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::recipe::{Recipe, Step, StepOrder, StepRef, Work};
 use super::trace::TraceParent;
@@ -32,7 +33,8 @@ pub const OPTIONS: usize = 6;
 pub struct Setup(pub [Choice; OPTIONS]);
 
 /// Where the order is cooked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Isolation {
     /// In the service's own process; memory cannot be told apart.
     House,

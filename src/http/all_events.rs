@@ -38,7 +38,7 @@ const ENTRIES: usize = 500;
 #[utoipa::path(get, path = "/events", operation_id = "followOrders", tag = "orders",
     params(
         ("model" = Option<String>, Query, description = "Only orders of this model."),
-        ("status" = Option<String>, Query, description = "Comma-separated: only these states."),
+        ("status" = Option<String>, Query, pattern = "^(queued|running|succeeded|failed|canceled|expired)(,(queued|running|succeeded|failed|canceled|expired))*$", description = "Comma-separated: only these states."),
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
     ),
     extensions(("x-executable" = json!(false))),

@@ -46,7 +46,7 @@ pub struct BatchView<'a> {
 /// All or nothing: if one cannot be accepted, none is, and every violation of every order is listed.
 #[utoipa::path(post, path = "/orders/batch", operation_id = "placeOrders", tag = "orders",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "As for one order; it names the whole batch."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#, description = "As for one order; it names the whole batch."),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried with each order."),
     ),
     request_body = BatchAsk,

@@ -85,7 +85,7 @@ pub struct EntryView<'a> {
     /// The model.
     pub model: &'static str,
     /// Its options.
-    #[schema(value_type = BTreeMap<String, crate::domain::ask::Value>)]
+    #[schema(value_type = crate::domain::ask::SetupAsk)]
     pub setup: SetupView,
     /// What one would expect by hand from effective cores alone.
     pub expected_makespan_ms: f64,

@@ -46,6 +46,7 @@ pub struct ComparisonAsk {
     pub repeats: Option<u64>,
     /// What is best: `makespan` (default), `mean_latency`, `p95_latency` or `memory`.
     #[serde(default)]
+    #[schema(value_type = Option<Objective>)]
     pub objective: Option<String>,
     /// Milliseconds to measure for, 8000 if absent (a sweep: 60000); dishes are sampled to fit.
     #[serde(default)]
@@ -71,7 +72,6 @@ pub struct CandidateAsk {
     pub model: String,
     /// Its options.
     #[serde(default)]
-    #[schema(value_type = Option<std::collections::BTreeMap<String, crate::domain::ask::Value>>)]
     pub setup: Option<SetupAsk>,
 }
 
@@ -96,9 +96,12 @@ impl<'de> Deserialize<'de> for LineUpAsk {
 
 impl PartialSchema for LineUpAsk {
     fn schema() -> RefOr<Schema> {
-        let name = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
-        let list =
-            ArrayBuilder::new().items(Ref::from_schema_name(CandidateAsk::name())).max_items(Some(limits::LINE_UP));
+        let name =
+            ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(["default", "sweep"]));
+        let list = ArrayBuilder::new()
+            .items(Ref::from_schema_name(CandidateAsk::name()))
+            .min_items(Some(1))
+            .max_items(Some(limits::LINE_UP));
         OneOfBuilder::new().item(name).item(list).into()
     }
 }

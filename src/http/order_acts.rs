@@ -20,6 +20,7 @@ use crate::domain::ask::LabelsAsk;
 use crate::domain::id::OrderId;
 use crate::domain::job::Status;
 use crate::domain::limits;
+use crate::domain::resolve::Violation;
 use crate::store::{CancelAnswer, DeleteAnswer, Query};
 
 /// Stop an order
@@ -91,13 +92,16 @@ pub async fn retry(State(app): State<AppState>, caller: Caller, Path(text): Path
     Ok(render(&app.kitchen, &again, StatusCode::ACCEPTED))
 }
 
+/// States an order can be stopped in, and so the most that a condition may name.
+const STOPPABLE: usize = 2;
+
 /// Which orders to stop: all conditions must hold, and at least one must be given.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"status": ["queued"], "labels": {"run": "7"}}))]
 pub struct CancelAsk {
     /// Of these states only: `queued`, `running`; both if absent.
-    #[schema(max_items = 2)]
+    #[schema(value_type = Option<Vec<Stoppable>>, max_items = 2)]
     pub status: Option<Vec<String>>,
     /// Of this model only.
     pub model: Option<String>,
@@ -110,6 +114,16 @@ pub struct CancelAsk {
     /// Accepted before this time only (RFC 3339).
     #[schema(format = DateTime)]
     pub created_before: Option<String>,
+}
+
+/// A state that an order can be stopped in.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Stoppable {
+    /// Accepted, not begun.
+    Queued,
+    /// Being cooked.
+    Running,
 }
 
 /// What became of the orders that were to be stopped.
@@ -169,6 +183,10 @@ fn which(ask: CancelAsk) -> Result<Query, Problem> {
     };
     if given == Conditions::default() {
         return Err(Problem::new(&problem::EMPTY_FILTER, "name at least one condition, as {\"status\": [\"queued\"]}"));
+    }
+    if given.status.len() > STOPPABLE {
+        let detail = format!("must be at most {STOPPABLE} states");
+        return Err(Problem::with(&problem::INVALID, vec![Violation::new("/status", detail)]));
     }
     let place = |name: &str| format!("/{name}");
     let mut query = order_list::query(given, place).map_err(|bad| Problem::with(&problem::INVALID, vec![bad]))?;

@@ -41,7 +41,7 @@ pub struct PageView<'a> {
 /// `label.KEY=VALUE` may be given several times.
 #[utoipa::path(get, path = "/orders", operation_id = "listOrders", tag = "orders",
     params(
-        ("status" = Option<String>, Query, description = "Comma-separated states."),
+        ("status" = Option<String>, Query, pattern = "^(queued|running|succeeded|failed|canceled|expired)(,(queued|running|succeeded|failed|canceled|expired))*$", description = "Comma-separated states."),
         ("model" = Option<String>, Query, description = "A model."),
         ("created_after" = Option<String>, Query, format = DateTime, description = "RFC 3339."),
         ("created_before" = Option<String>, Query, format = DateTime, description = "RFC 3339."),

@@ -20,6 +20,8 @@ use super::wire::{self, OrderView};
 use crate::domain::ask::OrderAsk;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
+use crate::domain::recipe::StepOrder;
+use crate::domain::spec::Isolation;
 use crate::kitchen::{Found, Kitchen, Refusal};
 
 /// Header fields that an answer of JSON has room for.
@@ -41,14 +43,14 @@ pub type Answer = Result<Response<Body>, Problem>;
         ("dishes" = Option<u64>, Query, minimum = 1, maximum = 3_000_000, description = "Without a body: how many dishes."),
         ("io_ms" = Option<u64>, Query, minimum = 0, maximum = 3_600_000, description = "Without a body: shorthand, the wait."),
         ("cpu_ms" = Option<u64>, Query, minimum = 0, maximum = 3_600_000, description = "Without a body: shorthand, the CPU step."),
-        ("step_order" = Option<String>, Query, description = "Without a body: order of the steps."),
-        ("isolation" = Option<String>, Query, description = "Without a body: where it is cooked."),
+        ("step_order" = Option<StepOrder>, Query, description = "Without a body: order of the steps."),
+        ("isolation" = Option<Isolation>, Query, description = "Without a body: where it is cooked."),
         ("speed" = Option<u64>, Query, minimum = 1, maximum = 1_000_000, description = "Without a body: divisor of every wait."),
         ("seed" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_i64, description = "Without a body: fixes random draws."),
         ("max_in_flight" = Option<u64>, Query, minimum = 1, maximum = 3_000_000, description = "Without a body: dishes at once."),
         ("timeout_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: run time limit."),
         ("expires_in_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: start deadline."),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, bare or quoted: the same request with the same key places one order, however often it is sent. Kept as long as the order."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#, description = "1 to 255 visible ASCII characters, bare or quoted: the same request with the same key places one order, however often it is sent. Kept as long as the order."),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried with the order."),
     ),
     request_body(content = OrderAsk, description = "The order; no body if the query says it."),

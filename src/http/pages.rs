@@ -37,7 +37,7 @@ pub async fn script() -> Response<Body> {
 
 /// Read the contract as YAML
 #[utoipa::path(get, path = "/openapi.yaml", operation_id = "getContractYaml", tag = "house",
-    responses((status = 200, description = "This document", body = String, content_type = "application/yaml")))]
+    responses((status = 200, description = "This document", body = serde_json::Value, content_type = "application/yaml")))]
 pub async fn openapi_yaml() -> Response<Body> {
     text_answer("application/yaml", router::contract_yaml())
 }

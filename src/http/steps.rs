@@ -116,8 +116,9 @@ pub struct StepPageView<'a> {
     pub next_cursor: Option<String>,
 }
 
-/// What a reader wants.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How steps are written down.
+#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 enum Format {
     Json,
     Csv,
@@ -130,7 +131,7 @@ enum Format {
 #[utoipa::path(get, path = "/orders/{id}/steps", operation_id = "listSteps", tag = "orders",
     params(
         ("id" = String, Path, description = "The order's id"),
-        ("format" = Option<String>, Query, description = "`json`, `csv` or `ndjson`."),
+        ("format" = inline(Option<Format>), Query, description = "`json`, `csv` or `ndjson`."),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "Steps on a page; 50 if absent."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
     ),

@@ -21,7 +21,7 @@ use crate::lab::timeline;
 #[utoipa::path(get, path = "/orders/{id}/timeline", operation_id = "getTimeline", tag = "orders",
     params(
         ("id" = String, Path, description = "The order's id"),
-        ("format" = Option<String>, Query, description = "`text` or `svg`."),
+        ("format" = Option<String>, Query, pattern = "^(text|svg)$", description = "`text` or `svg`."),
     ),
     responses(
         (status = 200, description = "The chart", content((String = "text/plain"), (String = "image/svg+xml"))),

@@ -25,7 +25,7 @@ pub struct OrderView<'a> {
     /// How steps are run.
     pub model: &'static str,
     /// Options of the model, defaults filled in.
-    #[schema(value_type = std::collections::BTreeMap<String, crate::domain::ask::Value>)]
+    #[schema(value_type = crate::domain::ask::SetupAsk)]
     pub setup: SetupView,
     /// What is cooked.
     #[schema(value_type = crate::domain::ask::InlineRecipe)]

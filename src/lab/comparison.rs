@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use utoipa::ToSchema;
+
 use super::entry::{Entry, Figures};
 use super::line_up::Candidate;
 use super::statistics;
@@ -13,13 +15,15 @@ use crate::domain::id::OrderId;
 use crate::domain::job::Status;
 
 /// What is best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Objective {
     /// Least time for all dishes.
     Makespan,
     /// Least mean completion time of a dish.
     MeanLatency,
     /// Least 95th percentile of the same.
+    #[schema(rename = "p95_latency")]
     P95Latency,
     /// Least memory.
     Memory,
