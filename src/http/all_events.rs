@@ -4,21 +4,19 @@
 //! of an order are in its own stream.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, Uri};
 use axum::response::sse::Event;
-use futures_util::stream;
 use serde::Serialize;
 
 use super::AppState;
 use super::caller::Caller;
-use super::events::{self, LOOK, Seat};
+use super::events::{self, LOOK, Seat, Tells};
 use super::house;
-use super::order_list::{self, Conditions};
-use super::problem::{self, Problem};
+use super::order_list;
+use super::problem::Problem;
 use super::request::Params;
 use super::wire::LabelsView;
 use crate::domain::job::Job;
@@ -54,15 +52,9 @@ pub async fn follow(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
-    let given = Conditions {
-        status: params.take("status")?.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
-        model: params.take("model")?,
-        labels: params.take_prefixed("label."),
-        ..Conditions::default()
-    };
+    let given = order_list::taken(&mut params)?;
     params.done()?;
-    let query = order_list::query(given, str::to_owned);
-    let query = query.map_err(|bad| Problem::with(&problem::INVALID_QUERY, vec![bad]))?;
+    let query = order_list::query_of(given)?;
     let seat = Seat::take(&app)?;
     let boot = app.kitchen.ids.boot();
     let last = headers.get("last-event-id").map(|id| {
@@ -76,11 +68,7 @@ pub async fn follow(
         Some(None) => teller.gap(),
         Some(Some(_)) => {}
     }
-    let told = stream::unfold(teller, |mut teller| async move {
-        let event = teller.next().await?;
-        Some((Ok::<_, Infallible>(event), teller))
-    });
-    Ok(events::streamed(told))
+    Ok(events::streamed(teller))
 }
 
 struct Teller {
@@ -106,7 +94,7 @@ struct OrderData<'a> {
     traceparent: Option<String>,
 }
 
-impl Teller {
+impl Tells for Teller {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.told.pop_front() {
@@ -125,7 +113,9 @@ impl Teller {
             }
         }
     }
+}
 
+impl Teller {
     fn look(&mut self) {
         let Happened { entries, gap } = self.app.kitchen.journal.after(self.seen, ENTRIES);
         if gap {
@@ -133,9 +123,11 @@ impl Teller {
         }
         for entry in entries {
             self.seen = entry.seq;
-            let wanted = self.query.status.is_empty() || self.query.status.contains(&entry.status);
+            if !self.query.status.is_empty() && !self.query.status.contains(&entry.status) {
+                continue;
+            }
             let job = match self.app.kitchen.get(entry.id) {
-                Found::Here(job) if wanted && self.tells(&job) => job,
+                Found::Here(job) if self.tells(&job) => job,
                 _ => continue,
             };
             let data = OrderData {

@@ -27,6 +27,12 @@ impl Caller {
         Self { client: Client::address(ip), sees_all: true }
     }
 
+    /// Whose orders alone it sees, if not everybody's.
+    #[must_use]
+    pub fn confined_to(self) -> Option<Client> {
+        (!self.sees_all).then_some(self.client)
+    }
+
     /// Whether it sees what this client placed.
     #[must_use]
     pub fn sees(&self, owner: &Client) -> bool {

@@ -1,7 +1,8 @@
 //! An order's events as they happen (SSE), with the seed's narration.
 //!
 //! The stream comes and looks every few milliseconds; nobody pushes to it, so a slow reader slows nobody. After the end
-//! the same events are told from the records. It deliberately keeps no state per stream but the number last sent.
+//! the same events are told from the records. It deliberately keeps little per stream: the number last sent and
+//! a few events ahead, so that a client that does not read costs little.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -12,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -73,8 +74,18 @@ pub(super) fn event(name: &str, data: &impl Serialize) -> Event {
     Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
 }
 
-/// The answer that these events are.
-pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response<Body> {
+/// What comes and looks, and tells one event after another.
+pub(super) trait Tells: Send + 'static {
+    /// The next event, when there is one; `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+}
+
+/// The answer that is made of what this tells.
+pub(super) fn streamed(teller: impl Tells) -> Response<Body> {
+    let events = stream::unfold(teller, |mut teller| async move {
+        let event = teller.next().await?;
+        Some((Ok::<_, Infallible>(event), teller))
+    });
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
@@ -131,11 +142,7 @@ pub async fn follow(
         }
         None => teller.order("snapshot", &job, None),
     }
-    let events = stream::unfold(teller, |mut teller| async move {
-        let event = teller.next().await?;
-        Some((Ok::<_, Infallible>(event), teller))
-    });
-    Ok(streamed(events))
+    Ok(streamed(teller))
 }
 
 /// The seq of an id of this order; `None` for an id that was never told. `told` is the last one of a running order.
@@ -182,7 +189,7 @@ struct ProgressData {
     dishes_total: u32,
 }
 
-impl Teller {
+impl Tells for Teller {
     async fn next(&mut self) -> Option<Event> {
         let mut progressed = None;
         loop {
@@ -210,7 +217,9 @@ impl Teller {
             }
         }
     }
+}
 
+impl Teller {
     /// Tells what has happened since the last look.
     fn look(&mut self, job: &Job) {
         if job.status == Status::Queued {

@@ -152,7 +152,7 @@ pub struct CancelTally {
 pub async fn cancel_many(State(app): State<AppState>, caller: Caller, headers: HeaderMap, body: Body) -> Answer {
     let ask: CancelAsk = request::json(&headers, &request::bytes(&headers, body).await?)?;
     let mut query = which(ask)?;
-    query.owner = (!caller.sees_all).then_some(caller.client);
+    query.owner = caller.confined_to();
     let mut tally = CancelTally::default();
     loop {
         let page = app.kitchen.store.list(&query);

@@ -61,7 +61,7 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let kitchen = &app.kitchen;
-    let query = Query { owner: (!caller.sees_all).then_some(caller.client), ..of_uri(&uri)? };
+    let query = Query { owner: caller.confined_to(), ..of_uri(&uri)? };
     let page = kitchen.store.list(&query);
     let next_cursor = page.next.map(|id| id.to_string());
     let data = page.jobs.iter().map(|job| OrderView::new(job, wire::live(kitchen, job))).collect();
@@ -141,17 +141,27 @@ pub fn only_active() -> Violation {
     Violation::new("/status", "only queued and running orders can be stopped")
 }
 
+/// Takes the conditions that every query string about orders may have.
+pub(super) fn taken(params: &mut Params) -> Result<Conditions, Problem> {
+    let status = params.take("status")?;
+    Ok(Conditions {
+        status: status.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
+        model: params.take("model")?,
+        labels: params.take_prefixed("label."),
+        ..Conditions::default()
+    })
+}
+
+/// Reads the conditions of a query string.
+pub(super) fn query_of(given: Conditions) -> Result<Query, Problem> {
+    query(given, str::to_owned).map_err(|bad| Problem::with(&problem::INVALID_QUERY, vec![bad]))
+}
+
 /// The conditions, page and cursor of a request's query.
 fn of_uri(uri: &Uri) -> Result<Query, Problem> {
     let mut params = Params::of(uri)?;
-    let given = Conditions {
-        status: params.take("status")?.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
-        model: params.take("model")?,
-        labels: params.take_prefixed("label."),
-        created_after: params.take("created_after")?,
-        created_before: params.take("created_before")?,
-    };
-    let mut query = query(given, str::to_owned).map_err(|bad| Problem::with(&problem::INVALID_QUERY, vec![bad]))?;
+    let (created_after, created_before) = (params.take("created_after")?, params.take("created_before")?);
+    let mut query = query_of(Conditions { created_after, created_before, ..taken(&mut params)? })?;
     if let Some(limit) = params.number("limit", 1, limits::PAGE as u64)? {
         query.limit = limit as usize;
     }

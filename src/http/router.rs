@@ -1,7 +1,7 @@
 //! Every handler, once, and the contract that follows.
 //!
-//! It deliberately has no layers: each would clone a boxed service for every request. What surrounds every request is in
-//! [`super::around`].
+//! It deliberately has no layers but the compression of what browsers read: each would clone a boxed service for every
+//! request. What surrounds every request is in [`super::around`].
 
 use std::sync::OnceLock;
 

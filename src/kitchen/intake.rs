@@ -103,13 +103,9 @@ impl Kitchen {
     }
 
     fn refusal(&self, refused: Refused, first: Option<&Job>) -> Refusal {
-        let Some(owner) = first.map(|job| &job.owner) else { return Refusal::Draining };
-        let now = clock::now();
-        let (theirs, all) = self.store.fill(owner);
-        match refused {
-            Refused::KeyReused => return Refusal::KeyReused,
-            Refused::Full | Refused::Share => self.gate.shut(owner),
-        }
+        let (Refused::Full | Refused::Share, Some(job)) = (refused, first) else { return Refusal::KeyReused };
+        self.gate.shut(&job.owner);
+        let ((theirs, all), now) = (self.store.fill(&job.owner), clock::now());
         match refused {
             Refused::Share => Refusal::Share(self.gate.come_back(theirs, now)),
             _ => Refusal::Full(self.gate.come_back(all, now)),

@@ -96,7 +96,6 @@ impl Store for Memory {
                 TooMuch::Client => Refused::Share,
             })?;
         }
-        inner.counts.active_bytes = inner.shares.total().bytes;
         inner.counts.accepted += batch.len() as u64;
         inner.counts.by_status[Status::Queued as usize] += batch.len() as u64;
         if let Some(once) = once {
@@ -110,8 +109,7 @@ impl Store for Memory {
         let mut guard = self.inner();
         let Inner { lines, orders, .. } = &mut *guard;
         let mut taken = Vec::new();
-        let lanes = if alone { vec![Lane::Alone] } else { lines.open_lanes() };
-        for lane in lanes {
+        for (lane, line) in lines.served(alone) {
             let judge = |client: &Client, waiting: &Waiting| {
                 if orders.get(&waiting.id).is_none_or(|slot| slot.status != Status::Queued) {
                     return Verdict::Drop;
@@ -127,7 +125,7 @@ impl Store for Memory {
                     }
                 }
             };
-            lines.lane(lane).hand_out(judge, |waiting| taken.push(waiting));
+            line.hand_out(judge, |waiting| taken.push(waiting));
         }
         let begun = taken.into_iter().filter_map(|waiting| Some((guard.begin(&waiting, now, now_us)?, waiting.needs)));
         begun.collect()
@@ -156,13 +154,11 @@ impl Store for Memory {
     fn fill(&self, client: &Client) -> (Fill, Fill) {
         let inner = self.inner();
         let (theirs, total, house) = (inner.shares.of(client), inner.shares.total(), self.house());
-        let free =
-            Load { orders: house.orders.saturating_sub(total.orders), bytes: house.bytes.saturating_sub(total.bytes) };
         let part = |held: Load, of: Load| {
             let part = |held: usize, of: usize| held as f32 / of.max(1) as f32;
             Fill { active: held.orders as u64, part: part(held.orders, of.orders).max(part(held.bytes, of.bytes)) }
         };
-        (part(theirs, free), part(total, house))
+        (part(theirs, house.minus(total)), part(total, house))
     }
 
     fn finish(&self, finish: Finish) -> Option<()> {
@@ -260,6 +256,7 @@ impl Store for Memory {
     }
 
     fn counts(&self) -> Counts {
-        self.inner().counts
+        let inner = self.inner();
+        Counts { active_bytes: inner.shares.total().bytes, ..inner.counts }
     }
 }

@@ -20,7 +20,7 @@ impl Load {
         Self { orders: self.orders + other.orders, bytes: self.bytes + other.bytes }
     }
 
-    fn minus(self, other: Self) -> Self {
+    pub(super) fn minus(self, other: Self) -> Self {
         Self { orders: self.orders.saturating_sub(other.orders), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 

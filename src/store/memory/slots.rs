@@ -68,10 +68,11 @@ impl Lines {
         }
     }
 
-    /// The lanes that are served when nobody has the house to himself.
-    pub(super) fn open_lanes(&self) -> Vec<Lane> {
-        let house = (0..self.house.len() as u8).map(|model| Lane::House(ModelId(model)));
-        house.chain([Lane::Staffed]).collect()
+    /// The lines that are served: all but the comparisons', or that one alone.
+    pub(super) fn served(&mut self, alone: bool) -> impl Iterator<Item = (Lane, &mut Turns<Waiting>)> {
+        let house = self.house.iter_mut().enumerate().map(|(model, line)| (Lane::House(ModelId(model as u8)), line));
+        let own = [(Lane::Staffed, &mut self.staffed), (Lane::Alone, &mut self.alone)];
+        house.chain(own).filter(move |(lane, _)| (*lane == Lane::Alone) == alone)
     }
 
     fn retain(&mut self, mut waits: impl FnMut(&Waiting) -> bool) {
@@ -152,7 +153,6 @@ impl Inner {
         self.counts.by_status[life.status as usize] += 1;
         let load = self.load(&job);
         self.shares.give_back(&job.owner, load);
-        self.counts.active_bytes = self.shares.total().bytes;
         job.live(life);
         job.finished_us = Some(now_us);
         job.retained_us = Some(now_us.saturating_add(bounds.retention_us));
