@@ -134,6 +134,6 @@ fn figures(job: &Job) -> String {
         "{}: makespan {:.1} ms, dish mean {mean:.1} ms, p95 {p95:.1} ms, cpu {:.1} ms{error}\n",
         job.status.name(),
         ms(summary.makespan),
-        ms(summary.totals.cpu),
+        ms(summary.totals.terms.cpu),
     )
 }

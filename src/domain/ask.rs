@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use super::ask_json::{LabelsAsk, Planned, SetupAsk, Value};
-use super::ask_json::{object, objects};
+pub use super::ask_json::{LabelsAsk, SetupAsk, Value};
+use super::ask_json::{maybe, object, objects};
+pub use super::ask_lab::{ArrivalsAsk, EquipmentAsk, SpreadAsk};
 use super::recipe::StepOrder;
 use super::spec::Isolation;
 
@@ -71,10 +72,9 @@ pub struct OrderAsk {
     /// Your own marks, to filter lists by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<LabelsAsk>,
-    /// Planned, not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub arrivals: Option<Planned>,
+    /// When dishes are asked for: by the clock instead of all at the start.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe")]
+    pub arrivals: Option<ArrivalsAsk>,
 }
 
 /// A recipe as asked: a built-in's name, or steps of your own.
@@ -98,10 +98,9 @@ pub struct InlineRecipe {
     #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 100)]
     pub steps: Vec<StepAsk>,
-    /// Planned, not built yet.
+    /// What its steps share, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub equipment: Option<Planned>,
+    pub equipment: Option<EquipmentAsk>,
 }
 
 /// One step of a recipe.
@@ -119,14 +118,13 @@ pub struct StepAsk {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100)]
     pub after: Vec<String>,
-    /// Planned, not built yet.
+    /// Equipment it needs for its whole length, by name, in the order it is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32)]
+    pub needs: Vec<String>,
+    /// Keep what it has while it waits for the next, instead of taking all or nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub needs: Option<Planned>,
-    /// Planned, not built yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub hold_while_waiting: Option<Planned>,
+    pub hold_while_waiting: Option<bool>,
 }
 
 /// The work of a step; which fields belong to which kind is said beside them.
@@ -134,7 +132,7 @@ pub struct StepAsk {
 #[serde(deny_unknown_fields, default)]
 #[schema(as = Work, example = json!({"kind": "wait", "ms": 300}))]
 pub struct WorkAsk {
-    /// `wait`, `blocking_wait`, `cpu` or `fault`.
+    /// `wait`, `blocking_wait`, `cpu`, `exchange` or `fault`.
     pub kind: String,
     /// `wait`, `blocking_wait`: how long. `cpu`: CPU time to burn, instead of `iterations`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,24 +145,23 @@ pub struct WorkAsk {
     /// `fault`: `exit`, `abort`, `panic`, `hang` or `oom`; only where the service allows faults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
-    /// `cpu`: share of the work that holds the GIL; only 100 (the default) is built yet.
+    /// `cpu`: share of the work that needs the GIL, where there is one; 100 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 100, maximum = 100)]
+    #[schema(minimum = 0, maximum = 100)]
     pub gil_held_percent: Option<u64>,
-    /// Planned, not built yet.
+    /// `cpu`: CPU time after which the event loop may do something else; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub yield_every_ms: Option<Planned>,
-    /// Planned, not built yet.
+    #[schema(minimum = 1, maximum = 3_600_000)]
+    pub yield_every_ms: Option<u64>,
+    /// `wait`, `blocking_wait`: drawn from this instead of `ms`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe")]
+    pub distribution: Option<SpreadAsk>,
+    /// `exchange`: bytes of each message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub distribution: Option<Planned>,
-    /// Planned, not built yet.
+    #[schema(minimum = 0, maximum = 16_777_216)]
+    pub bytes: Option<u64>,
+    /// `exchange`: messages handed over; 1 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub bytes: Option<Planned>,
-    /// Planned, not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
-    pub messages: Option<Planned>,
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub messages: Option<u64>,
 }

@@ -1,10 +1,10 @@
-//! The JSON shapes of an order that derives cannot say: either-or values, objects with each key once, planned fields.
+//! The JSON shapes of an order that derives cannot say: either-or values, objects with each key once.
 //!
 //! It deliberately checks nothing but syntax and types.
 
 use std::fmt;
 
-use serde::de::{self, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use utoipa::openapi::schema::{OneOfBuilder, SchemaType, Type};
@@ -13,22 +13,6 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::ask::{InlineRecipe, RecipeAsk};
 use super::limits;
-
-/// A field that the design plans and nothing builds yet: any value is read, then refused by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Planned;
-
-impl Serialize for Planned {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
-    }
-}
-
-impl<'de> Deserialize<'de> for Planned {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
-}
 
 impl Serialize for RecipeAsk {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -171,6 +155,29 @@ pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -
 pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list: Vec<Object<T>> = Vec::deserialize(deserializer)?;
     Ok(list.into_iter().map(|Object(value)| value).collect())
+}
+
+/// Reads an object or `null`, never an array.
+pub fn maybe<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let value: Option<Object<T>> = Option::deserialize(deserializer)?;
+    Ok(value.map(|Object(value)| value))
+}
+
+/// Reads an object whose values are objects, each key once.
+pub fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<(String, T)>, D::Error> {
+    let list: Vec<(String, Object<T>)> = pairs(deserializer)?;
+    Ok(list.into_iter().map(|(name, Object(value))| (name, value)).collect())
+}
+
+/// The schema of an object with up to `most` values of the schema `of`, whose keys have up to `chars` characters.
+pub fn of_object(of: &str, chars: usize, most: usize, what: &str) -> RefOr<Schema> {
+    let key = of_type(Type::String).min_length(Some(1)).max_length(Some(chars)).build();
+    let value = utoipa::openapi::Ref::from_schema_name(of);
+    let object = of_type(Type::Object)
+        .property_names(Some(key))
+        .additional_properties(Some(RefOr::<Schema>::Ref(value)))
+        .max_properties(Some(most));
+    object.description(Some(what)).into()
 }
 
 /// A JSON object read in order, each key once (a map type would silently keep the last of two).

@@ -24,6 +24,20 @@ pub const CPU_MS_PER_ORDER: u64 = 3_600_000;
 pub const ITERATIONS_PER_CPU_MS: u64 = 400_000;
 /// Milliseconds of one wait: an hour.
 pub const WAIT_MS: u64 = 3_600_000;
+/// Pieces of equipment of one recipe: more is not readable as a kitchen.
+pub const EQUIPMENT: usize = 32;
+/// Steps that can use a piece of equipment at once.
+pub const CAPACITY: u64 = 1_000_000;
+/// Bytes of one message of an exchange: what a kitchen's pipe takes as one frame, four times over.
+pub const MESSAGE_BYTES: u64 = 16 * 1024 * 1024;
+/// Messages of one exchange.
+pub const MESSAGES: u64 = 100_000;
+/// Bytes that an order may exchange: a minute at 1 GiB a second.
+pub const EXCHANGE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Messages that an order may exchange: a minute at 2 us each.
+pub const EXCHANGE_MESSAGES: u64 = 30_000_000;
+/// Dishes that may arrive in a second.
+pub const ARRIVALS_PER_S: u64 = 1_000_000;
 /// Labels of one order.
 pub const LABELS: usize = 16;
 /// Characters of a label's key and of its value.

@@ -21,9 +21,15 @@ struct Dish {
 pub struct Line {
     before: Box<[u128]>,
     first_dish: u32,
+    stride: u32,
     dishes: u32,
-    /// Dishes whose first steps are ready from the start: the window, or all.
+    /// Dishes in progress at once, at most.
+    window: u32,
+    /// Dishes whose first steps are ready from the start: the window, or none if dishes arrive by the clock.
     initial: u32,
+    /// Dishes that have arrived, and how many of those have begun: only if dishes arrive by the clock.
+    arrived: u32,
+    admitted: u32,
     /// Of those, how many were handed out. The rest stand in no queue: this number stands for them.
     begun: u32,
     /// Dishes over; each lets one dish beyond the window begin.
@@ -45,8 +51,12 @@ impl Line {
         Self {
             before,
             first_dish: spec.first_dish,
+            stride: spec.stride,
             dishes: spec.dishes,
-            initial: spec.window(),
+            window: spec.window(),
+            initial: if spec.arrivals.is_some() { 0 } else { spec.window() },
+            arrived: 0,
+            admitted: 0,
             begun: 0,
             ended: 0,
             running: 0,
@@ -66,7 +76,7 @@ impl Line {
                 self.first.extend(dish);
             }
             let (at, since) = self.first.pop_front().or_else(|| self.ready.pop_front())?;
-            let dish = &mut self.state[(at.dish - self.first_dish) as usize];
+            let dish = &mut self.state[((at.dish - self.first_dish) / self.stride) as usize];
             if !dish.failed {
                 dish.running += 1;
                 self.running += 1;
@@ -87,14 +97,14 @@ impl Line {
         if self.state.len() <= position as usize {
             self.state.resize_with(position as usize + 1, Dish::default);
         }
-        let dish = self.first_dish + position;
+        let dish = self.first_dish + position * self.stride;
         let roots = self.before.iter().enumerate().filter(|(_, before)| **before == 0);
         roots.map(|(i, _)| (StepRef { dish, step: i as u16 }, now)).collect()
     }
 
     /// Reports that a step [`Self::next`] gave is over at `now`, an offset of the run. Answers whether its dish is over, and how.
     pub fn done(&mut self, at: StepRef, succeeded: bool, now: Ns) -> Option<DishEnd> {
-        let dish = &mut self.state[(at.dish - self.first_dish) as usize];
+        let dish = &mut self.state[((at.dish - self.first_dish) / self.stride) as usize];
         dish.running -= 1;
         self.running -= 1;
         dish.failed |= !succeeded;
@@ -112,13 +122,36 @@ impl Line {
             let end = DishEnd { succeeded: !dish.failed };
             let beyond = self.initial + self.ended;
             self.ended += 1;
-            if beyond < self.dishes {
+            if self.initial == 0 {
+                self.admit(now);
+            } else if beyond < self.dishes {
                 let next = self.begin(beyond, now);
                 self.ready.extend(next);
             }
             return Some(end);
         }
         None
+    }
+
+    /// The next dish has arrived, then.
+    pub fn arrive(&mut self, then: Ns) {
+        self.arrived += 1;
+        self.admit(then);
+    }
+
+    /// Dishes that have arrived so far, where dishes arrive by the clock.
+    #[must_use]
+    pub fn arrived(&self) -> u32 {
+        self.arrived
+    }
+
+    /// Lets dishes that have arrived begin while there is room in the window.
+    fn admit(&mut self, now: Ns) {
+        while self.admitted < self.arrived.min(self.window.saturating_add(self.ended)) {
+            let dish = self.begin(self.admitted, now);
+            self.admitted += 1;
+            self.ready.extend(dish);
+        }
     }
 
     /// Gives out no further step (cancel, timeout).
@@ -142,6 +175,7 @@ pub struct DishEnd {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arrivals::{Arrivals, Process};
     use super::super::menu;
     use super::*;
 
@@ -175,6 +209,23 @@ mod tests {
         let third = seen.iter().position(|s| s.0 == 3).unwrap();
         assert!(seen[..third].contains(&(1, 2)), "dish 3 began before dish 1 was over: {seen:?}");
         assert_eq!(seen.len(), 12);
+    }
+
+    #[test]
+    fn dishes_that_arrive_by_the_clock_queue_up_as_they_come_and_keep_to_the_window() {
+        let arrivals = Some(Box::new(Arrivals::new(10, Process::Uniform)));
+        let mut line = Line::new(&Spec { max_in_flight: Some(2), arrivals, ..menu::example("chopping", 3) });
+        let chop = |dish| StepRef { dish, step: 0 };
+        assert!(!line.has_next() && !line.is_over());
+        line.arrive(0);
+        line.arrive(100);
+        line.arrive(200);
+        assert_eq!([line.next(), line.next(), line.next()], [Some((chop(1), 0)), Some((chop(2), 100)), None]);
+        line.done(chop(1), true, 250);
+        assert_eq!(line.next(), Some((chop(3), 250)));
+        line.done(chop(2), true, 260);
+        line.done(chop(3), true, 300);
+        assert!(line.is_over());
     }
 
     #[test]

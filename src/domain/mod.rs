@@ -2,8 +2,10 @@
 //!
 //! It deliberately does no I/O, knows no async and reads no clock: times are handed in.
 
+pub mod arrivals;
 pub mod ask;
 pub mod ask_json;
+pub mod ask_lab;
 pub mod client;
 pub mod draw;
 pub mod id;
@@ -17,6 +19,7 @@ pub mod options;
 pub mod recipe;
 pub mod record;
 pub mod resolve;
+mod resolve_lab;
 mod resolve_recipe;
 pub mod spec;
 pub mod summary;

@@ -19,7 +19,7 @@ pub struct OptionInfo {
     pub words: &'static [&'static str],
     /// Numbers it accepts, if it does.
     pub counts: Option<RangeInclusive<u32>>,
-    /// What holds when nothing is said.
+    /// What holds when nothing is said; a truth if it accepts `true` and `false`.
     pub default: Choice,
 }
 
@@ -67,7 +67,8 @@ fn choose(info: &OptionInfo, value: &Value) -> Result<Choice, String> {
             .ok()
             .filter(|n| info.counts.as_ref().is_some_and(|range| range.contains(n)))
             .map(Choice::Count),
-        Value::Truth(_) | Value::Nothing => None,
+        Value::Truth(truth) => matches!(info.default, Choice::Truth(_)).then_some(Choice::Truth(*truth)),
+        Value::Nothing => None,
     };
     found.ok_or_else(|| format!("must be {}", accepted(info)))
 }
@@ -76,6 +77,9 @@ fn choose(info: &OptionInfo, value: &Value) -> Result<Choice, String> {
 #[must_use]
 pub fn accepted(info: &OptionInfo) -> String {
     let mut parts: Vec<_> = info.words.iter().map(|w| format!("\"{w}\"")).collect();
+    if matches!(info.default, Choice::Truth(_)) {
+        parts.push("true or false".to_owned());
+    }
     if let Some(range) = &info.counts {
         parts.push(format!("a number from {} to {}", range.start(), range.end()));
     }
@@ -88,5 +92,6 @@ pub fn echo(info: &OptionInfo, choice: Choice) -> Value {
     match choice {
         Choice::Word(i) => Value::Word(info.words.get(usize::from(i)).copied().unwrap_or_default().to_owned()),
         Choice::Count(n) => Value::Number(u64::from(n)),
+        Choice::Truth(truth) => Value::Truth(truth),
     }
 }

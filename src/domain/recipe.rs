@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::draw::Spread;
+
 /// One step of one dish. Dishes are numbered from 1, steps from 0 in the order of the recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StepRef {
@@ -42,6 +44,13 @@ pub enum Work {
     Iterations(u64),
     /// Burns this much CPU time of its thread.
     Burn(Duration),
+    /// Hands messages to another chef, each of so many bytes.
+    Exchange {
+        /// Bytes of one message.
+        bytes: u32,
+        /// Messages.
+        messages: u32,
+    },
     /// Fails on purpose.
     Fault(Fault),
 }
@@ -54,6 +63,7 @@ impl Work {
             Self::Wait(_) => "wait",
             Self::BlockingWait(_) => "blocking_wait",
             Self::Iterations(_) | Self::Burn(_) => "cpu",
+            Self::Exchange { .. } => "exchange",
             Self::Fault(_) => "fault",
         }
     }
@@ -79,10 +89,48 @@ impl Work {
 pub struct Step {
     /// Unique within the recipe.
     pub name: Box<str>,
-    /// What it does, waits undivided by `speed`.
+    /// What it does, waits undivided by `speed`; of a wait that is drawn, the middle of its distribution.
     pub work: Work,
+    /// How its wait differs from dish to dish.
+    pub spread: Spread,
+    /// Share of its CPU that needs the GIL, 0 to 100.
+    pub gil_held_percent: u8,
+    /// CPU time after which it lets the event loop do something else.
+    pub yield_every: Option<Duration>,
+    /// Equipment it needs, positions in [`Recipe::equipment`], in the order they are taken.
+    pub needs: Box<[u8]>,
+    /// Whether it keeps what it has while it waits for the next.
+    pub hold_while_waiting: bool,
     /// Steps that must be done before, one bit each.
     pub after: u128,
+}
+
+impl Step {
+    /// A step that needs nothing and waits for nobody.
+    #[must_use]
+    pub fn plain(name: &str, work: Work) -> Self {
+        Self {
+            name: name.into(),
+            work,
+            spread: Spread::Constant,
+            gil_held_percent: 100,
+            yield_every: None,
+            needs: Box::default(),
+            hold_while_waiting: false,
+            after: 0,
+        }
+    }
+}
+
+/// Something that only so many steps can use at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Equipment {
+    /// Unique within the recipe.
+    pub name: Box<str>,
+    /// Steps that can use it at once, at least 1.
+    pub capacity: u32,
+    /// One for all kitchens of an order, or one in each.
+    pub shared: bool,
 }
 
 /// A recipe: one per order, never per dish.
@@ -90,6 +138,8 @@ pub struct Step {
 pub struct Recipe {
     /// Its name.
     pub name: Box<str>,
+    /// What its steps share, at most [`super::limits::EQUIPMENT`].
+    pub equipment: Box<[Equipment]>,
     /// At least one, at most [`super::limits::STEPS_PER_DISH`].
     pub steps: Box<[Step]>,
 }

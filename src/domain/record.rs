@@ -39,6 +39,41 @@ pub struct Worker {
     pub tid: u32,
 }
 
+/// Where the time of a step went, each term measured on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// CPU time of its thread.
+    pub cpu: Ns,
+    /// Time its thread was runnable without a core.
+    pub core_wait: Ns,
+    /// Time it waited for the GIL.
+    pub gil_wait: Ns,
+    /// Time it waited for equipment.
+    pub equipment_wait: Ns,
+    /// Time it spent handing things to others, beyond the CPU of it.
+    pub exchange: Ns,
+    /// Time it held equipment while it waited for more; a part of `equipment_wait`, not a term beside it.
+    pub held_idle: Ns,
+}
+
+impl Terms {
+    /// Time that the terms explain together.
+    #[must_use]
+    pub fn sum(&self) -> Ns {
+        self.cpu + self.core_wait + self.gil_wait + self.equipment_wait + self.exchange
+    }
+
+    /// Adds those of another step.
+    pub fn add(&mut self, other: &Self) {
+        self.cpu += other.cpu;
+        self.core_wait += other.core_wait;
+        self.gil_wait += other.gil_wait;
+        self.equipment_wait += other.equipment_wait;
+        self.exchange += other.exchange;
+        self.held_idle += other.held_idle;
+    }
+}
+
 /// One step as it went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
@@ -52,10 +87,8 @@ pub struct StepRecord {
     pub started: Ns,
     /// It was over, and noticed to be.
     pub finished: Ns,
-    /// CPU time of its thread between start and end.
-    pub cpu: Ns,
-    /// Time its thread was runnable without a core, between start and end.
-    pub core_wait: Ns,
+    /// Where the time between start and end went.
+    pub terms: Terms,
     /// How it ended.
     pub outcome: Outcome,
     /// What it computed, if it counts iterations.
@@ -76,8 +109,7 @@ impl StepRecord {
             ready: 0,
             started: 0,
             finished: 0,
-            cpu: 0,
-            core_wait: 0,
+            terms: Terms::default(),
             outcome,
             value: None,
             seq_started: 0,
@@ -91,7 +123,8 @@ impl StepRecord {
         self.worker.pid != 0
     }
 
-    /// For waits that ended by themselves: how late the end was noticed, `finished - due`.
+    /// For waits that ended by themselves: how late the end was noticed, `finished - due`. A wait for equipment comes
+    /// before the wait itself; one for the GIL afterwards is part of its lag.
     #[must_use]
     pub fn lag(&self, spec: &Spec) -> Option<Ns> {
         self.lag_of(wait_of(spec.work(self.at)))
@@ -101,16 +134,20 @@ impl StepRecord {
     #[must_use]
     pub fn lag_of(&self, wait: Option<Ns>) -> Option<Ns> {
         let ended_by_itself = self.was_run() && self.outcome == Outcome::Succeeded;
-        wait.filter(|_| ended_by_itself).map(|wait| self.finished.saturating_sub(self.started + wait))
+        let due = self.started + self.terms.equipment_wait;
+        wait.filter(|_| ended_by_itself).map(|wait| self.finished.saturating_sub(due + wait))
     }
 
-    /// What no measured term explains, unclipped: `finished - started - cpu - core_wait`, and for waits also minus the
-    /// wait itself and its lag.
+    /// What no measured term explains, unclipped: `finished - started` minus all of them. Of a wait, the wait itself and
+    /// its lag are explained, and the lag holds whatever came after the wait.
     #[must_use]
     pub fn residual(&self, spec: &Spec) -> i64 {
         let span = (self.finished - self.started) as i64;
-        let waited = self.lag(spec).map_or(0, |lag| lag + wait_ns(spec.work(self.at).wait()));
-        span - (self.cpu + self.core_wait + waited) as i64
+        let explained = match self.lag(spec) {
+            Some(lag) => self.terms.equipment_wait + wait_ns(spec.work(self.at).wait()) + lag,
+            None => self.terms.sum(),
+        };
+        span - explained as i64
     }
 }
 
@@ -129,10 +166,8 @@ fn wait_ns(d: std::time::Duration) -> Ns {
 pub struct Totals {
     /// Steps that ran, by outcome: succeeded, failed, canceled.
     pub steps: [u32; 3],
-    /// CPU time of all steps.
-    pub cpu: Ns,
-    /// Time all steps were runnable without a core.
-    pub core_wait: Ns,
+    /// Where the time of all steps went.
+    pub terms: Terms,
     /// Time all steps were ready and not taken up.
     pub queue: Ns,
     /// The largest lag of a wait.
@@ -145,8 +180,7 @@ impl Totals {
     /// Adds one step.
     pub fn add(&mut self, record: &StepRecord, lag: Option<Ns>) {
         self.steps[(record.outcome as usize).min(2)] += 1;
-        self.cpu += record.cpu;
-        self.core_wait += record.core_wait;
+        self.terms.add(&record.terms);
         self.queue += record.started - record.ready;
         self.lag_max = self.lag_max.max(lag.unwrap_or(0));
         self.last = self.last.max(record.finished);
@@ -157,8 +191,7 @@ impl Totals {
         for (mine, theirs) in self.steps.iter_mut().zip(other.steps) {
             *mine += theirs;
         }
-        self.cpu += other.cpu;
-        self.core_wait += other.core_wait;
+        self.terms.add(&other.terms);
         self.queue += other.queue;
         self.lag_max = self.lag_max.max(other.lag_max);
         self.last = self.last.max(other.last);

@@ -10,6 +10,7 @@ use super::limits;
 use super::menu;
 use super::options::{self, OptionInfo};
 use super::recipe::{StepOrder, Work};
+use super::resolve_lab;
 use super::resolve_recipe::name;
 use super::spec::{Isolation, ModelId, Spec};
 
@@ -75,6 +76,7 @@ pub fn with_preset(ask: OrderAsk, bad: &mut Vec<Violation>) -> OrderAsk {
         isolation: ask.isolation.or(base.isolation),
         speed: ask.speed.or(base.speed),
         max_in_flight: ask.max_in_flight.or(base.max_in_flight),
+        arrivals: ask.arrivals.or(base.arrivals),
         preset: None,
         ..ask
     }
@@ -84,9 +86,6 @@ pub fn with_preset(ask: OrderAsk, bad: &mut Vec<Violation>) -> OrderAsk {
 pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
     let mut bad = Vec::new();
     let ask = with_preset(ask, &mut bad);
-    if ask.arrivals.is_some() {
-        bad.push(Violation::new("/arrivals", "`arrivals` is not built yet"));
-    }
     let row = model(&ask, house.models, &mut bad);
     let setup = options::resolve(row.name, row.options, &ask.setup.clone().unwrap_or_default(), "/setup", &mut bad);
     let recipe = super::resolve_recipe::recipe(&ask, house.allow_faults, &mut bad);
@@ -104,6 +103,7 @@ pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
         setup,
         dishes: number(ask.dishes, 1, 1, limits::STEPS_PER_ORDER, "dishes") as u32,
         first_dish: 1,
+        stride: 1,
         step_order: [StepOrder::Recipe, StepOrder::Sequential, StepOrder::Concurrent][order.unwrap_or(0)],
         isolation: match isolation {
             Some(i) => [Isolation::House, Isolation::Kitchen][i],
@@ -114,6 +114,7 @@ pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
         max_in_flight: ask
             .max_in_flight
             .map(|n| number(Some(n), 1, 1, limits::STEPS_PER_ORDER, "max_in_flight") as u32),
+        arrivals: None,
         timeout: ask.timeout_ms.map(|n| Duration::from_millis(number(Some(n), 1, 1, limits::TIMEOUT_MS, "timeout_ms"))),
         expires_in: ask
             .expires_in_ms
@@ -122,6 +123,7 @@ pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
         labels: labels(ask.labels.as_ref(), &mut bad),
         recipe,
     };
+    let spec = Spec { arrivals: resolve_lab::arrivals(ask.arrivals.as_ref(), &mut bad), ..spec };
     let spec = whole(spec, isolation.is_some(), row, &mut bad);
     if bad.is_empty() { Ok(spec) } else { Err(bad) }
 }
@@ -136,6 +138,15 @@ fn whole(mut spec: Spec, isolation_said: bool, row: ModelRow, bad: &mut Vec<Viol
     if cpu_ms.saturating_mul(u64::from(spec.dishes)) > limits::CPU_MS_PER_ORDER {
         bad.push(Violation::new("/dishes", format!("an order has at most {} ms of CPU", limits::CPU_MS_PER_ORDER)));
     }
+    let sum = |of: fn(Work) -> u64| spec.recipe.steps.iter().map(|s| of(s.work)).sum::<u64>();
+    for (what, each, most) in [
+        ("bytes", sum(exchanged_bytes), limits::EXCHANGE_BYTES),
+        ("messages", sum(exchanged_messages), limits::EXCHANGE_MESSAGES),
+    ] {
+        if each.saturating_mul(u64::from(spec.dishes)) > most {
+            bad.push(Violation::new("/dishes", format!("an order exchanges at most {most} {what}")));
+        }
+    }
     if spec.has_faults() && !row.contains_faults && spec.isolation == Isolation::House {
         if isolation_said {
             bad.push(Violation::new("/isolation", "a fault step needs isolation `kitchen` in this model"));
@@ -143,6 +154,14 @@ fn whole(mut spec: Spec, isolation_said: bool, row: ModelRow, bad: &mut Vec<Viol
         spec.isolation = Isolation::Kitchen;
     }
     spec
+}
+
+fn exchanged_messages(work: Work) -> u64 {
+    if let Work::Exchange { messages, .. } = work { u64::from(messages) } else { 0 }
+}
+
+fn exchanged_bytes(work: Work) -> u64 {
+    if let Work::Exchange { bytes, messages } = work { u64::from(bytes) * u64::from(messages) } else { 0 }
 }
 
 fn cpu_ms(work: Work) -> u64 {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{InlineRecipe, OrderAsk, RecipeAsk, WorkAsk};
+use super::draw::Spread;
 use super::limits;
 use super::menu;
 use super::recipe::{Fault, Recipe, Step, Work};
 use super::resolve::{Violation, word};
+use super::resolve_lab::{self, bounded};
 
 /// The recipe of an order: a built-in, its own, or the shorthand's.
 pub(super) fn recipe(ask: &OrderAsk, allow_faults: bool, bad: &mut Vec<Violation>) -> Arc<Recipe> {
@@ -51,14 +53,19 @@ fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> R
     let millis = |ms: u64| Duration::from_millis(ms.min(limits::WAIT_MS));
     let io = io_ms.map(|ms| ("io", Work::Wait(millis(ms))));
     let cpu = cpu_ms.map(|ms| ("cpu", Work::Burn(millis(ms))));
-    let step = |(i, (name, work)): (usize, (&str, Work))| Step { name: name.into(), work, after: (1 << i) >> 1 };
-    Recipe { name: "io-cpu".into(), steps: io.into_iter().chain(cpu).enumerate().map(step).collect() }
+    let step = |(i, (name, work)): (usize, (&str, Work))| Step { after: (1 << i) >> 1, ..Step::plain(name, work) };
+    Recipe {
+        name: "io-cpu".into(),
+        equipment: Box::default(),
+        steps: io.into_iter().chain(cpu).enumerate().map(step).collect(),
+    }
 }
 
 /// Resolves a recipe of one's own; violations carry pointers below `at`.
 pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe {
     name(&ask.name, limits::NAME_CHARS, &format!("{at}/name"), bad);
     planned(&[(ask.equipment.is_some(), "equipment")], at, bad);
+    let equipment = resolve_lab::equipment(ask.equipment.as_ref(), &format!("{at}/equipment"), bad);
     if ask.steps.is_empty() || ask.steps.len() > limits::STEPS_PER_DISH {
         bad.push(Violation::new(format!("{at}/steps"), format!("must be 1 to {} steps", limits::STEPS_PER_DISH)));
     }
@@ -70,8 +77,7 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
         if taken[..i].iter().any(|s| s.name == step.name) {
             bad.push(Violation::new(format!("{here}/name"), "step names must differ"));
         }
-        let plans = [(step.needs.is_some(), "needs"), (step.hold_while_waiting.is_some(), "hold_while_waiting")];
-        planned(&plans, &here, bad);
+        planned(&[(step.hold_while_waiting.is_some(), "hold_while_waiting")], &here, bad);
         let mut after = 0_u128;
         for (j, before) in step.after.iter().enumerate() {
             match taken.iter().position(|s| s.name == *before) {
@@ -79,13 +85,12 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
                 None => bad.push(Violation::new(format!("{here}/after/{j}"), "no step of this recipe has this name")),
             }
         }
-        steps.push(Step {
-            name: step.name.as_str().into(),
-            work: work(&step.work, &format!("{here}/work"), bad),
-            after,
-        });
+        let needs = resolve_lab::needs(step, &equipment, &here, bad);
+        let hold_while_waiting = step.hold_while_waiting.unwrap_or(false);
+        let work = work(&step.work, &format!("{here}/work"), bad);
+        steps.push(Step { name: step.name.as_str().into(), after, needs, hold_while_waiting, ..work });
     }
-    let recipe = Recipe { name: ask.name.as_str().into(), steps: steps.into() };
+    let recipe = Recipe { name: ask.name.as_str().into(), equipment, steps: steps.into() };
     if let Some(cycle) = recipe.cycle() {
         let names: Vec<_> = cycle.iter().map(|i| &*recipe.steps[*i].name).collect();
         let detail = format!("these steps wait for each other in a circle: {}", names.join(", "));
@@ -94,56 +99,92 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
     recipe
 }
 
+/// Fields that no model can do anything with yet: refused by name.
+const NOT_BUILT: &[&str] = &["equipment", "hold_while_waiting", "yield_every_ms", "gil_held_percent", "exchange"];
+
 fn planned(fields: &[(bool, &str)], at: &str, bad: &mut Vec<Violation>) {
-    for (_, name) in fields.iter().filter(|(said, _)| *said) {
+    for (_, name) in fields.iter().filter(|(said, name)| *said && NOT_BUILT.contains(name)) {
         bad.push(Violation::new(format!("{at}/{name}"), format!("`{name}` is not built yet")));
     }
 }
 
-fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Work {
-    let plans = [
+/// The fields that each kind of work has, apart from `kind`.
+const FIELDS: [(&str, &[&str]); 5] = [
+    ("wait", &["ms", "distribution"]),
+    ("blocking_wait", &["ms", "distribution"]),
+    ("cpu", &["ms", "iterations", "gil_held_percent", "yield_every_ms"]),
+    ("exchange", &["bytes", "messages"]),
+    ("fault", &["what"]),
+];
+
+/// A step that does this work and nothing else.
+fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
+    let nothing = Step::plain("", Work::Wait(Duration::ZERO));
+    let kinds = FIELDS.map(|(kind, _)| kind);
+    let Some(kind) = word(Some(&ask.kind), &kinds, &format!("{at}/kind"), bad) else { return nothing };
+    let said = [
+        (ask.ms.is_some(), "ms"),
+        (ask.iterations.is_some(), "iterations"),
+        (ask.what.is_some(), "what"),
+        (ask.gil_held_percent.is_some(), "gil_held_percent"),
         (ask.yield_every_ms.is_some(), "yield_every_ms"),
         (ask.distribution.is_some(), "distribution"),
         (ask.bytes.is_some(), "bytes"),
         (ask.messages.is_some(), "messages"),
-        (ask.gil_held_percent.is_some_and(|p| p != 100), "gil_held_percent"),
     ];
-    planned(&plans, at, bad);
-    let mut refuse = |field: &str, detail: String| bad.push(Violation::new(format!("{at}/{field}"), detail));
-    let mut bounded = |field: &str, value: Option<u64>, max: u64| match value {
-        Some(v) if v <= max => v,
-        _ => {
-            refuse(field, format!("must be from 0 to {max}"));
-            0
+    let own = FIELDS[kind].1;
+    for (_, field) in said.iter().filter(|(said, field)| *said && !own.contains(field)) {
+        let detail = format!("work of kind {} has no `{field}`; it has {}", kinds[kind], own.join(", "));
+        bad.push(Violation::new(format!("{at}/{field}"), detail));
+    }
+    let planned_fields = said.map(|(said, field)| (said && ask.gil_held_percent != Some(100), field));
+    planned(&planned_fields, at, bad);
+    match kinds[kind] {
+        "wait" => wait(ask, Work::Wait, at, bad),
+        "blocking_wait" => wait(ask, Work::BlockingWait, at, bad),
+        "cpu" => cpu(ask, at, bad),
+        "exchange" => {
+            if NOT_BUILT.contains(&"exchange") {
+                bad.push(Violation::new(format!("{at}/kind"), "`exchange` is not built yet"));
+            }
+            Step { work: resolve_lab::exchange(ask, at, bad), ..nothing }
+        }
+        _ => Step { work: fault(ask.what.as_deref(), at, bad), ..nothing },
+    }
+}
+
+fn wait(ask: &WorkAsk, kind: fn(Duration) -> Work, at: &str, bad: &mut Vec<Violation>) -> Step {
+    let (spread, length) = match &ask.distribution {
+        Some(_) if ask.ms.is_some() => {
+            bad.push(Violation::new(format!("{at}/distribution"), "a wait has either `ms` or `distribution`"));
+            (Spread::Constant, Duration::ZERO)
+        }
+        Some(distribution) => resolve_lab::spread(distribution, &format!("{at}/distribution"), bad),
+        None => {
+            let ms = bounded(ask.ms, 0, limits::WAIT_MS, &format!("{at}/ms"), bad);
+            (Spread::Constant, Duration::from_millis(ms))
         }
     };
+    Step { spread, ..Step::plain("", kind(length)) }
+}
+
+fn cpu(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
     let max_iterations = limits::CPU_MS_PER_ORDER * limits::ITERATIONS_PER_CPU_MS;
-    match (ask.kind.as_str(), ask.iterations, ask.ms) {
-        ("wait", None, ms) => Work::Wait(Duration::from_millis(bounded("ms", ms, limits::WAIT_MS))),
-        ("blocking_wait", None, ms) => Work::BlockingWait(Duration::from_millis(bounded("ms", ms, limits::WAIT_MS))),
-        ("cpu", Some(_), None) => Work::Iterations(bounded("iterations", ask.iterations, max_iterations)),
-        ("cpu", None, Some(_)) => Work::Burn(Duration::from_millis(bounded("ms", ask.ms, limits::CPU_MS_PER_ORDER))),
-        ("fault", None, None) => fault(ask.what.as_deref(), at, bad),
-        ("exchange", ..) => {
-            refuse("kind", "`exchange` is not built yet".to_owned());
-            Work::Wait(Duration::ZERO)
-        }
-        ("cpu", ..) => {
-            refuse("iterations", "a cpu step has either `iterations` or `ms`".to_owned());
-            Work::Wait(Duration::ZERO)
-        }
-        ("wait" | "blocking_wait" | "fault", ..) => {
-            refuse(
-                "iterations",
-                "only a cpu step has `iterations`, and a fault neither `iterations` nor `ms`".to_owned(),
-            );
-            Work::Wait(Duration::ZERO)
+    let work = match (ask.iterations, ask.ms) {
+        (Some(n), None) => Work::Iterations(bounded(Some(n), 0, max_iterations, &format!("{at}/iterations"), bad)),
+        (None, Some(ms)) => {
+            Work::Burn(Duration::from_millis(bounded(Some(ms), 0, limits::CPU_MS_PER_ORDER, &format!("{at}/ms"), bad)))
         }
         _ => {
-            refuse("kind", "must be one of wait, blocking_wait, cpu, fault".to_owned());
-            Work::Wait(Duration::ZERO)
+            bad.push(Violation::new(format!("{at}/iterations"), "a cpu step has either `iterations` or `ms`"));
+            Work::Burn(Duration::ZERO)
         }
-    }
+    };
+    let held = bounded(ask.gil_held_percent.or(Some(100)), 0, 100, &format!("{at}/gil_held_percent"), bad);
+    let yield_every = ask.yield_every_ms.map(|ms| {
+        Duration::from_millis(bounded(Some(ms), 1, limits::CPU_MS_PER_ORDER, &format!("{at}/yield_every_ms"), bad))
+    });
+    Step { gil_held_percent: held as u8, yield_every, ..Step::plain("", work) }
 }
 
 fn fault(what: Option<&str>, at: &str, bad: &mut Vec<Violation>) -> Work {

@@ -9,6 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Ns;
+use super::arrivals::Arrivals;
+use super::draw::{self, Spread};
 use super::recipe::{Recipe, Step, StepOrder, StepRef, Work};
 use super::trace::TraceParent;
 
@@ -23,6 +26,8 @@ pub enum Choice {
     Word(u8),
     /// A number of chefs, kitchens or assistants.
     Count(u32),
+    /// Yes or no.
+    Truth(bool),
 }
 
 /// Options of the widest model.
@@ -66,6 +71,8 @@ pub struct Spec {
     pub dishes: u32,
     /// Number of the first dish: 1, or more for the share of one kitchen among several.
     pub first_dish: u32,
+    /// From the number of one dish to the next: 1, or the number of kitchens that share the order.
+    pub stride: u32,
     /// Order of the steps within a dish.
     pub step_order: StepOrder,
     /// Where it is cooked.
@@ -76,6 +83,8 @@ pub struct Spec {
     pub seed: u64,
     /// Dishes in progress at once; all if absent.
     pub max_in_flight: Option<u32>,
+    /// When dishes are asked for; all at the start if absent.
+    pub arrivals: Option<Box<Arrivals>>,
     /// Run time after which it fails.
     pub timeout: Option<Duration>,
     /// Time after acceptance by which it must have begun.
@@ -99,14 +108,38 @@ impl Spec {
         &self.recipe.steps[usize::from(at.step)]
     }
 
-    /// What one step of one dish does: waits divided by `speed`.
+    /// What one step of one dish does: waits drawn, and divided by `speed`.
     #[must_use]
     pub fn work(&self, at: StepRef) -> Work {
-        match self.step(at).work {
-            Work::Wait(d) => Work::Wait(d / self.speed),
-            Work::BlockingWait(d) => Work::BlockingWait(d / self.speed),
+        let step = self.step(at);
+        let length = |d| match step.spread {
+            Spread::Constant => d / self.speed,
+            spread => spread.draw(d, draw::bits(self.seed, at.dish, at.step)) / self.speed,
+        };
+        match step.work {
+            Work::Wait(d) => Work::Wait(length(d)),
+            Work::BlockingWait(d) => Work::BlockingWait(length(d)),
             other => other,
         }
+    }
+
+    /// The number of the dish at this position, from 0.
+    #[must_use]
+    pub fn dish(&self, position: u32) -> u32 {
+        self.first_dish + position * self.stride
+    }
+
+    /// The position of the dish with this number, from 0.
+    #[must_use]
+    pub fn position(&self, dish: u32) -> usize {
+        ((dish - self.first_dish) / self.stride) as usize
+    }
+
+    /// When a dish is asked for, an offset of the run: its completion time counts from here.
+    #[must_use]
+    pub fn arrival(&self, dish: u32) -> Ns {
+        let last = || self.dish(self.dishes - 1);
+        self.arrivals.as_ref().map_or(0, |arrivals| arrivals.of(self.seed, dish, last))
     }
 
     /// Steps of one dish that may be in progress at the same time, at most.
@@ -130,7 +163,7 @@ impl Spec {
     /// Bytes it occupies, roughly; for the house's limits by bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let steps: usize = self.recipe.steps.iter().map(|s| size_of::<Step>() + s.name.len()).sum();
+        let steps: usize = self.recipe.steps.iter().map(|s| size_of::<Step>() + s.name.len() + s.needs.len()).sum();
         let labels: usize = self.labels.iter().map(|(k, v)| 32 + k.len() + v.len()).sum();
         size_of::<Self>() + steps + labels
     }

@@ -138,14 +138,14 @@ fn add_unrun(spec: &Spec, records: &mut Vec<StepRecord>) {
     let mut seen = vec![0_u128; spec.dishes as usize];
     let mut failed = vec![false; spec.dishes as usize];
     for r in records.iter() {
-        let i = (r.at.dish - spec.first_dish) as usize;
+        let i = spec.position(r.at.dish);
         seen[i] |= 1 << r.at.step;
         failed[i] |= r.outcome == Outcome::Failed;
     }
     for (i, seen) in seen.into_iter().enumerate() {
         let outcome = if failed[i] { Outcome::Skipped } else { Outcome::Canceled };
         let missing = (0..steps).filter(|s| seen >> s & 1 == 0);
-        let dish = spec.first_dish + i as u32;
+        let dish = spec.dish(i as u32);
         records.extend(missing.map(|s| StepRecord::unrun(StepRef { dish, step: s as u16 }, outcome)));
     }
 }

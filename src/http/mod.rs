@@ -39,6 +39,7 @@ pub mod tls;
 pub mod unbroken;
 pub mod wire;
 mod wire_parts;
+mod wire_recipe;
 
 use std::sync::Arc;
 

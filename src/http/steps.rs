@@ -59,14 +59,16 @@ pub struct StepView<'a> {
     pub queue_ms: Option<f64>,
     /// CPU time of its thread.
     pub cpu_ms: Option<f64>,
-    /// Time its thread waited for the GIL; no model has one yet.
-    pub gil_wait_ms: f64,
+    /// Time its thread waited for the GIL.
+    pub gil_wait_ms: Option<f64>,
     /// Time its thread was runnable without a core.
     pub core_wait_ms: Option<f64>,
-    /// Time it waited for equipment; no recipe has any yet.
-    pub equipment_wait_ms: f64,
-    /// Time it spent exchanging; no recipe does yet.
-    pub exchange_ms: f64,
+    /// Time it waited for equipment.
+    pub equipment_wait_ms: Option<f64>,
+    /// Part of that: time it held some equipment while it waited for more.
+    pub held_idle_ms: Option<f64>,
+    /// Time it spent handing things to others.
+    pub exchange_ms: Option<f64>,
     /// What no term explains: `finished - started` minus all of them, and for waits minus the wait and its lag.
     pub residual_ms: Option<f64>,
     /// Waits: how late their end was noticed.
@@ -89,11 +91,12 @@ impl<'a> StepView<'a> {
             started_ms: ran(record.started),
             finished_ms: ran(record.finished),
             queue_ms: ran(record.started - record.ready),
-            cpu_ms: ran(record.cpu),
-            gil_wait_ms: 0.0,
-            core_wait_ms: ran(record.core_wait),
-            equipment_wait_ms: 0.0,
-            exchange_ms: 0.0,
+            cpu_ms: ran(record.terms.cpu),
+            gil_wait_ms: ran(record.terms.gil_wait),
+            core_wait_ms: ran(record.terms.core_wait),
+            equipment_wait_ms: ran(record.terms.equipment_wait),
+            held_idle_ms: ran(record.terms.held_idle),
+            exchange_ms: ran(record.terms.exchange),
             residual_ms: record.was_run().then(|| signed_ms(record.residual(&job.spec))),
             lag_ms: record.lag(&job.spec).map(ms),
             value: record.value.map(|v| v.to_string()),
@@ -198,7 +201,7 @@ pub fn text_answer(content_type: &'static str, text: String) -> Response<Body> {
 }
 
 const CSV_HEADER: &str = "dish,step,kind,outcome,pid,tid,ready_ms,started_ms,finished_ms,queue_ms,cpu_ms,gil_wait_ms,\
-                          core_wait_ms,equipment_wait_ms,exchange_ms,residual_ms,lag_ms,value\n";
+                          core_wait_ms,equipment_wait_ms,held_idle_ms,exchange_ms,residual_ms,lag_ms,value\n";
 
 fn csv(job: &Job, records: &[StepRecord]) -> String {
     let mut out = String::from(CSV_HEADER);
@@ -219,10 +222,11 @@ fn csv(job: &Job, records: &[StepRecord]) -> String {
             number(v.finished_ms),
             number(v.queue_ms),
             number(v.cpu_ms),
-            v.gil_wait_ms.to_string(),
+            number(v.gil_wait_ms),
             number(v.core_wait_ms),
-            v.equipment_wait_ms.to_string(),
-            v.exchange_ms.to_string(),
+            number(v.equipment_wait_ms),
+            number(v.held_idle_ms),
+            number(v.exchange_ms),
             number(v.residual_ms),
             number(v.lag_ms),
             v.value.unwrap_or_default(),

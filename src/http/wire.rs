@@ -6,7 +6,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::wire_parts::{At, LabelsView, LinksView, RecipeView, SetupView, ValuesView, links, ms, signed_ms};
+pub use super::wire_parts::{At, LabelsView, LinksView, SetupView, ValuesView, links, ms, signed_ms};
+pub use super::wire_recipe::RecipeView;
+use crate::domain::ask_lab::ArrivalsAsk;
 use crate::domain::job::{ErrorKind, Job, Status};
 use crate::domain::spec::Spec;
 use crate::kitchen::Kitchen;
@@ -36,6 +38,8 @@ pub struct OrderView<'a> {
     /// Dishes in progress at once; null for all.
     #[schema(minimum = 1, maximum = 3_000_000)]
     pub max_in_flight: Option<u32>,
+    /// When dishes are asked for; null for all at the start.
+    pub arrivals: Option<ArrivalsAsk>,
     /// Order of the steps within a dish.
     pub step_order: &'static str,
     /// Where it is cooked.
@@ -188,6 +192,10 @@ impl<'a> OrderView<'a> {
             recipe: RecipeView(&spec.recipe),
             dishes: spec.dishes,
             max_in_flight: spec.max_in_flight,
+            arrivals: spec.arrivals.as_ref().map(|arrivals| ArrivalsAsk {
+                rate_per_s: arrivals.rate_per_s.into(),
+                process: Some(arrivals.process.name().to_owned()),
+            }),
             step_order: spec.step_order.name(),
             isolation: spec.isolation.name(),
             speed: spec.speed,
@@ -238,7 +246,7 @@ fn timings(job: &Job) -> TimingsView {
         makespan_ms: summary.map(|s| ms(s.makespan)),
         mean_dish_ms: summary.and_then(|s| s.mean_dish).map(ms),
         p95_dish_ms: summary.and_then(|s| s.p95_dish).map(ms),
-        cpu_ms: summary.map(|s| ms(s.totals.cpu)),
+        cpu_ms: summary.map(|s| ms(s.totals.terms.cpu)),
         process_cpu_ms: summary.and_then(|s| s.bill).map(|bill| ms(bill.cpu)),
         peak_memory_bytes: summary.and_then(|s| s.bill).map(|bill| bill.peak_rss_bytes),
         max_lag_ms: summary.map(|s| ms(s.totals.lag_max)),

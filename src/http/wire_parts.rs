@@ -1,4 +1,4 @@
-//! Parts of an order that are written without being built: options, labels, recipes, values, times.
+//! Parts of an order that are written without being built: options, labels, values, times.
 //!
 //! It deliberately allocates almost nothing: an order is answered tens of thousands of times a second.
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::domain::Ns;
 use crate::domain::options;
-use crate::domain::recipe::{Fault, Recipe, Work};
+use crate::domain::recipe::{Recipe, Work};
 use crate::domain::spec::{ModelId, Setup};
 use crate::domain::summary::Agreed;
 use crate::model;
@@ -59,68 +59,6 @@ impl Serialize for ValuesView<'_> {
         }
         map.end()
     }
-}
-
-/// Writes a recipe as a client would.
-pub struct RecipeView<'a>(pub &'a Recipe);
-
-impl Serialize for RecipeView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("name", &self.0.name)?;
-        map.serialize_entry("steps", &StepsView(self.0))?;
-        map.end()
-    }
-}
-
-struct StepsView<'a>(&'a Recipe);
-struct StepView<'a>(&'a Recipe, usize);
-struct AfterView<'a>(&'a Recipe, u128);
-struct WorkView(Work);
-
-impl Serialize for StepsView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((0..self.0.steps.len()).map(|i| StepView(self.0, i)))
-    }
-}
-
-impl Serialize for StepView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let step = &self.0.steps[self.1];
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", &step.name)?;
-        map.serialize_entry("work", &WorkView(step.work))?;
-        if step.after != 0 {
-            map.serialize_entry("after", &AfterView(self.0, step.after))?;
-        }
-        map.end()
-    }
-}
-
-impl Serialize for AfterView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names = self.0.steps.iter().enumerate().filter(|(i, _)| self.1 >> i & 1 == 1);
-        serializer.collect_seq(names.map(|(_, step)| &step.name))
-    }
-}
-
-impl Serialize for WorkView {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", self.0.kind())?;
-        match self.0 {
-            Work::Wait(d) | Work::BlockingWait(d) | Work::Burn(d) => {
-                map.serialize_entry("ms", &(d.as_millis() as u64))?
-            }
-            Work::Iterations(n) => map.serialize_entry("iterations", &n)?,
-            Work::Fault(fault) => map.serialize_entry("what", fault_name(fault))?,
-        }
-        map.end()
-    }
-}
-
-fn fault_name(fault: Fault) -> &'static str {
-    ["exit", "abort", "panic", "hang", "oom"][fault as usize]
 }
 
 /// A span in milliseconds with microsecond precision.

@@ -57,7 +57,7 @@ impl Entry {
 fn completions(spec: &Spec, records: &[StepRecord]) -> Vec<u64> {
     let mut last = vec![0_u64; spec.dishes as usize];
     for record in records.iter().filter(|r| r.outcome == Outcome::Succeeded) {
-        let dish = &mut last[(record.at.dish - spec.first_dish) as usize];
+        let dish = &mut last[spec.position(record.at.dish)];
         *dish = (*dish).max(record.finished);
     }
     last.sort_unstable();
@@ -79,7 +79,7 @@ pub fn figures(job: &Job, records: &[StepRecord]) -> Option<Figures> {
         mean_dish_ms: ms(summary.mean_dish?),
         p95_dish_ms: p95 / 1e6,
         cpu_ms: ms(bill.cpu),
-        steps_cpu_ms: ms(summary.totals.cpu),
+        steps_cpu_ms: ms(summary.totals.terms.cpu),
         peak_memory_bytes: bill.peak_rss_bytes as f64,
     })
 }

@@ -32,7 +32,7 @@ fn demands(spec: &Spec) -> Demands {
             Work::BlockingWait(d) => sum.blocking += wait(d),
             Work::Iterations(n) => sum.cpu += n as f64 * SECONDS_PER_ITERATION,
             Work::Burn(d) => sum.cpu += d.as_secs_f64(),
-            Work::Fault(_) => {}
+            Work::Exchange { .. } | Work::Fault(_) => {}
         }
     }
     sum

@@ -16,7 +16,7 @@ pub fn effective_cores(burners: usize) -> f64 {
     let started = clock::now();
     let burn = || std::thread::spawn(|| work::perform(Work::Burn(SPAN), &Cancel::default(), |_| ()));
     let threads: Vec<_> = (0..burners.max(1)).map(|_| burn()).collect();
-    let cpu: u64 = threads.into_iter().filter_map(|t| t.join().ok()).map(|done| done.cpu).sum();
+    let cpu: u64 = threads.into_iter().filter_map(|t| t.join().ok()).map(|done| done.terms.cpu).sum();
     let span = clock::now() - started;
     (cpu as f64 / span as f64).clamp(0.1, burners.max(1) as f64)
 }

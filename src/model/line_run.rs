@@ -1,11 +1,12 @@
 //! A run whose steps are handed out one by one: the line of its steps, shared by whoever cooks them.
 //!
-//! Used by thread pools and by pools of kitchens alike. It deliberately starts no thread and no process.
+//! Used by thread pools and by pools of kitchens alike. It deliberately starts no thread but the one that lets dishes in by the clock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::run::{Run, Stepped};
 use crate::domain::Ns;
+use crate::domain::job::ErrorKind;
 use crate::domain::line::Line;
 use crate::domain::recipe::StepRef;
 use crate::domain::record::Outcome;
@@ -89,7 +90,7 @@ impl LineRun {
             && outcome != Outcome::Canceled
         {
             // Under the lock: whoever finds the line over must find this written.
-            self.run.recorder.dish_over(lane, finished, end.succeeded);
+            self.run.recorder.dish_over(lane, at.dish, finished, end.succeeded);
         }
         if state.line.is_over() {
             drop(state);
@@ -101,6 +102,54 @@ impl LineRun {
             return After::Requeue;
         }
         After::Nothing
+    }
+
+    /// Lets in every dish that has arrived by now. Answers whether the line must go into the queue, and when the next dish
+    /// arrives, an offset of the run.
+    pub fn arrive_due(&self) -> (After, Option<Ns>) {
+        let (spec, now) = (&self.run.spec, self.run.elapsed());
+        let mut state = self.state();
+        let next = loop {
+            let arrived = state.line.arrived();
+            if spec.arrivals.is_none() || arrived == spec.dishes {
+                break None;
+            }
+            let due = spec.arrival(spec.dish(arrived));
+            if due > now {
+                break Some(due);
+            }
+            state.line.arrive(due);
+        };
+        if state.line.has_next() && !state.queued {
+            state.queued = true;
+            return (After::Requeue, next);
+        }
+        (After::Nothing, next)
+    }
+
+    /// Lets dishes in as they arrive, on a thread of its own, and calls `ready` whenever the line must go into the queue.
+    /// Does nothing for an order whose dishes are all there.
+    pub fn attend(self: &Arc<Self>, ready: impl Fn(Arc<Self>) + Send + 'static) {
+        if self.run.spec.arrivals.is_none() {
+            return;
+        }
+        let line = self.clone();
+        let porter = move || {
+            loop {
+                let (after, next) = line.arrive_due();
+                if after == After::Requeue {
+                    ready(line.clone());
+                }
+                let Some(next) = next else { return };
+                if line.run.cancel.sleep_until(line.run.start() + next) {
+                    return;
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("porter".to_owned()).spawn(porter) {
+            self.run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), None);
+            self.close();
+        }
     }
 
     /// Gives out nothing more; ends the run at once if no step is running. Answers whether it did.

@@ -47,7 +47,7 @@ impl Model for Multithreading {
         let threads = match spec.setup.0[CHEFS] {
             Choice::Count(n) => n,
             Choice::Word(0) => 0,
-            Choice::Word(_) => spec.window().saturating_mul(spec.width()),
+            _ => spec.window().saturating_mul(spec.width()),
         };
         Demand { threads, children: 0 }
     }
@@ -56,7 +56,7 @@ impl Model for Multithreading {
         let workers = match spec.setup.0[CHEFS] {
             Choice::Count(n) => n,
             Choice::Word(0) => house.pool,
-            Choice::Word(_) => spec.dishes,
+            _ => spec.dishes,
         };
         Shape { workers, waits_free: false }
     }
@@ -68,7 +68,7 @@ impl Model for Multithreading {
         let pool = match choice {
             Choice::Word(0) => staff.pool().clone(),
             Choice::Count(n) => Pool::full((n as usize).min(steps), "chef"),
-            Choice::Word(_) => return thread_per_step(line),
+            _ => return thread_per_step(line),
         };
         let hook = line.clone();
         if let Choice::Count(_) = choice {
@@ -84,7 +84,8 @@ impl Model for Multithreading {
         run.cancel.on_request(move || {
             hook.close();
         });
-        pool.push(Task::Line(line));
+        pool.push(Task::Line(line.clone()));
+        line.attend(move |line| pool.push(Task::Line(line)));
     }
 }
 
@@ -95,7 +96,11 @@ fn thread_per_step(line: Arc<LineRun>) {
         hook.close();
     });
     let starter = line.clone();
-    let spawned = std::thread::Builder::new().name("chef-starter".to_owned()).spawn(move || start_ready(&starter));
+    let start = move || {
+        start_ready(&starter);
+        starter.attend(|line| start_ready(&line));
+    };
+    let spawned = std::thread::Builder::new().name("chef-starter".to_owned()).spawn(start);
     if let Err(error) = spawned {
         line.run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), None);
         line.close();

@@ -44,7 +44,13 @@ impl Model for Sequential {
 
 fn cook(line: LineRun, lane: usize) {
     loop {
+        let (_, next_arrival) = line.arrive_due();
         let Some(taken) = line.take() else {
+            if let Some(due) = next_arrival
+                && !line.run.cancel.sleep_until(line.run.start() + due)
+            {
+                continue;
+            }
             line.close();
             return;
         };

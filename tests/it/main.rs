@@ -13,6 +13,7 @@ mod access_rate;
 mod access_routes;
 #[cfg(feature = "tls")]
 mod access_tls;
+mod arrivals;
 mod children_death;
 mod children_hang;
 mod children_init;

@@ -29,7 +29,7 @@ const SETUPS: &[(&str, &str)] = &[
 ];
 
 /// Every model with its defaults and each setup above, cooked in the house and in a kitchen of its own.
-async fn setups(house: &House) -> Vec<Value> {
+pub async fn setups(house: &House) -> Vec<Value> {
     let models = house.json("/models").await;
     let defaults = models["data"].as_array().expect("a list").iter().map(|model| (model["name"].clone(), json!({})));
     let more = SETUPS.iter().map(|(model, setup)| (json!(model), serde_json::from_str(setup).expect("JSON")));
@@ -40,7 +40,7 @@ async fn setups(house: &House) -> Vec<Value> {
 }
 
 /// This setup with these fields.
-fn order(setup: &Value, fields: Value) -> Value {
+pub fn order(setup: &Value, fields: Value) -> Value {
     let (mut order, Value::Object(fields)) = (setup.clone(), fields) else { panic!("fields are an object") };
     order.as_object_mut().expect("a setup is an object").extend(fields);
     order

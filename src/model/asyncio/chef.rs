@@ -65,7 +65,7 @@ impl Chef {
 
     async fn all(self: Rc<Self>) {
         let spec = &self.run.spec;
-        let dishes = spec.first_dish..spec.first_dish + spec.dishes;
+        let dishes = 0..spec.dishes;
         if spec.dishes <= GROUP || spec.max_in_flight.is_some() {
             let window = spec.window() as usize;
             return self.clone().group(dishes, window).await;
@@ -83,7 +83,9 @@ impl Chef {
         if chain {
             let mut open = FuturesUnordered::new();
             loop {
-                open.extend(dishes.by_ref().take(window - open.len()).map(|dish| self.clone().chain(dish)));
+                open.extend(
+                    dishes.by_ref().take(window - open.len()).map(|i| self.clone().chain(self.run.spec.dish(i))),
+                );
                 if open.next().await.is_none() {
                     return;
                 }
@@ -91,7 +93,7 @@ impl Chef {
         }
         let mut open = FuturesUnordered::new();
         loop {
-            open.extend(dishes.by_ref().take(window - open.len()).map(|dish| self.clone().web(dish)));
+            open.extend(dishes.by_ref().take(window - open.len()).map(|i| self.clone().web(self.run.spec.dish(i))));
             if open.next().await.is_none() {
                 return;
             }
@@ -100,8 +102,10 @@ impl Chef {
 
     /// A dish whose steps follow one another.
     async fn chain(self: Rc<Self>, dish: u32) {
-        // A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
-        let mut ready = if self.run.spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 };
+        let mut ready = self.ready();
+        if self.run.spec.arrivals.is_some() {
+            ready = Box::pin(self.arrival(dish, ready)).await;
+        }
         for step in 0..self.run.spec.recipe.steps.len() as u16 {
             let at = StepRef { dish, step };
             // The wait stands here once more, unfolded: what a dish holds across it is what a million of them occupy.
@@ -116,20 +120,35 @@ impl Chef {
             }
             let done = self.work(at, ready).await;
             if done.outcome != Outcome::Succeeded {
-                return self.dish_over(done.outcome);
+                return self.dish_over(dish, done.outcome);
             }
             ready = done.finished;
             if usize::from(step) + 1 == self.run.spec.recipe.steps.len() {
-                self.run.recorder.dish_over(0, ready, true);
+                self.run.recorder.dish_over(0, dish, ready, true);
             }
         }
+    }
+
+    /// A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
+    fn ready(&self) -> Ns {
+        if self.run.spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 }
+    }
+
+    /// Waits until a dish is asked for; answers since when it is ready.
+    async fn arrival(&self, dish: u32, free: Ns) -> Ns {
+        let due = self.run.spec.arrival(dish);
+        tokio::time::sleep(Duration::from_nanos(due.saturating_sub(self.run.elapsed()))).await;
+        due.max(free)
     }
 
     /// A dish whose steps wait for any others.
     async fn web(self: Rc<Self>, dish: u32) {
         let spec = &self.run.spec;
-        let ready = if spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 };
-        let (mut ready, mut begun, mut done) = (ready, 0_u128, 0_u128);
+        let mut ready = self.ready();
+        if spec.arrivals.is_some() {
+            ready = Box::pin(self.arrival(dish, ready)).await;
+        }
+        let (mut begun, mut done) = (0_u128, 0_u128);
         let mut worst = Outcome::Succeeded;
         let mut open = FuturesUnordered::new();
         loop {
@@ -149,14 +168,14 @@ impl Chef {
             }
         }
         match worst {
-            Outcome::Succeeded => self.run.recorder.dish_over(0, ready, true),
-            other => self.dish_over(other),
+            Outcome::Succeeded => self.run.recorder.dish_over(0, dish, ready, true),
+            other => self.dish_over(dish, other),
         }
     }
 
-    fn dish_over(&self, outcome: Outcome) {
+    fn dish_over(&self, dish: u32, outcome: Outcome) {
         if outcome == Outcome::Failed {
-            self.run.recorder.dish_over(0, self.run.elapsed(), false);
+            self.run.recorder.dish_over(0, dish, self.run.elapsed(), false);
         }
     }
 

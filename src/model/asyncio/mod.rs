@@ -57,7 +57,7 @@ impl Model for Asyncio {
     fn demand(&self, spec: &Spec) -> Demand {
         let assistants = match spec.setup.0[ASSISTANTS] {
             Choice::Count(n) => n,
-            Choice::Word(_) => 0,
+            _ => 0,
         };
         Demand { threads: assistants + u32::from(has_own_chef(spec)), children: 0 }
     }
@@ -65,7 +65,7 @@ impl Model for Asyncio {
     fn shape(&self, spec: &Spec, house: HouseSize) -> Shape {
         let workers = match spec.setup.0[ASSISTANTS] {
             Choice::Count(n) => n.max(1),
-            Choice::Word(_) => house.pool,
+            _ => house.pool,
         };
         Shape { workers, waits_free: true }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::domain::limits;
-use crate::domain::recipe::{StepRef, Work};
+use crate::domain::recipe::Work;
 use crate::domain::spec::Spec;
 
 /// The least anything gets that does more than wait: the start of a process on a machine at its limits (chosen).
@@ -34,7 +34,7 @@ fn nominal(work: Work) -> Duration {
     match work {
         Work::Iterations(n) => Duration::from_micros(n / (limits::ITERATIONS_PER_CPU_MS / 1_000)),
         Work::Burn(cpu) => cpu,
-        Work::Wait(_) | Work::BlockingWait(_) | Work::Fault(_) => Duration::ZERO,
+        Work::Wait(_) | Work::BlockingWait(_) | Work::Exchange { .. } | Work::Fault(_) => Duration::ZERO,
     }
 }
 
@@ -52,14 +52,20 @@ pub(super) fn cpu_of_step(work: Work) -> Duration {
     LEAST.max(nominal(work) * SLOWNESS)
 }
 
-/// The works of one dish, waits divided by `speed`.
+/// The works of one dish, waits as long as they can be.
 fn works(spec: &Spec) -> impl Iterator<Item = Work> {
-    (0..spec.recipe.steps.len()).map(|step| spec.work(StepRef { dish: spec.first_dish, step: step as u16 }))
+    spec.recipe.steps.iter().map(|step| match step.work {
+        Work::Wait(d) => Work::Wait(step.spread.longest(d) / spec.speed),
+        Work::BlockingWait(d) => Work::BlockingWait(step.spread.longest(d) / spec.speed),
+        other => other,
+    })
 }
 
-/// How long a kitchen with whole dishes in hand may be at rest without news: no step in progress takes longer.
+/// How long a kitchen with whole dishes in hand may be at rest without news: no step in progress takes longer, and no
+/// dish arrives later.
 pub(super) fn patience_with_dishes(spec: &Spec) -> Duration {
-    works(spec).map(patience).fold(LEAST, Duration::max)
+    let last = Duration::from_nanos(spec.arrival(spec.dish(spec.dishes - 1)));
+    works(spec).map(patience).fold(LEAST, Duration::max) + last
 }
 
 /// CPU time the dishes may use together.

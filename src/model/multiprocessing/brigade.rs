@@ -72,8 +72,16 @@ impl Brigade {
         (state.staff.len(), state.idle.len(), state.queue.len())
     }
 
-    /// Queues a run.
+    /// Queues a run, and again whenever dishes of it arrive by the clock.
     pub(super) fn push(self: &Arc<Self>, ticket: Ticket) {
+        if let Ticket::Line(line) = &ticket {
+            let brigade = self.clone();
+            line.attend(move |line| brigade.enqueue(Ticket::Line(line)));
+        }
+        self.enqueue(ticket);
+    }
+
+    fn enqueue(self: &Arc<Self>, ticket: Ticket) {
         let mut state = self.state();
         state.queue.push_back(ticket);
         self.dispatch(&mut state);

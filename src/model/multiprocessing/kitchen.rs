@@ -217,8 +217,7 @@ pub(super) fn obituary(
     crate::model::work::Performed {
         started: since,
         finished: clock::now(),
-        cpu: 0,
-        core_wait: 0,
+        terms: crate::domain::record::Terms::default(),
         worker: crate::domain::record::Worker { pid, tid: pid },
         outcome,
         value: None,

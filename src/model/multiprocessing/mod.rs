@@ -82,7 +82,7 @@ impl Model for Multiprocessing {
         let children = match spec.setup.0[KITCHENS] {
             Choice::Count(n) => n,
             Choice::Word(0) => 0,
-            Choice::Word(_) => spec.window().saturating_mul(if inside(spec).is_some() { 1 } else { spec.width() }),
+            _ => spec.window().saturating_mul(if inside(spec).is_some() { 1 } else { spec.width() }),
         };
         Demand { threads: 0, children }
     }
@@ -91,7 +91,7 @@ impl Model for Multiprocessing {
         let kitchens = match spec.setup.0[KITCHENS] {
             Choice::Count(n) => n,
             Choice::Word(0) => house.kitchens,
-            Choice::Word(_) => spec.dishes,
+            _ => spec.dishes,
         };
         match inside(spec) {
             None => Shape { workers: kitchens, waits_free: false },
@@ -114,7 +114,7 @@ impl Model for Multiprocessing {
                 let size = (n as usize).min(units);
                 (size, Brigade::new(staff.pass().clone(), size, false, Staffed::Own))
             }
-            Choice::Word(_) => {
+            _ => {
                 let size = (self.demand(spec).children as usize).min(units);
                 (size, Brigade::new(staff.pass().clone(), size, true, Staffed::Own))
             }

@@ -1,7 +1,7 @@
 //! A run cooked in whole dishes by kitchens of its own: each takes a share and runs it on its own loop or threads.
 //!
 //! This is how uvicorn and gunicorn workers really work, and, with one share, how an order is isolated. It deliberately
-//! divides the dishes beforehand, in runs of neighbours: who is slower gets no less.
+//! deals the dishes out beforehand, one by one like cards: who is slower gets no less.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,13 +42,10 @@ impl Shares {
     pub(super) fn new(run: Arc<Run>, inner: &Spec, kitchens: u32) -> Arc<Self> {
         let n = kitchens.min(inner.window());
         let part = |total: u32, i: u32| total / n + u32::from(i < total % n);
-        let mut first_dish = inner.first_dish;
         let left = (0..n).map(|i| {
-            let dishes = part(inner.dishes, i);
+            let (first_dish, stride) = (inner.dish(i), inner.stride * n);
             let max_in_flight = inner.max_in_flight.map(|window| part(window, i));
-            let spec = Spec { first_dish, dishes, max_in_flight, ..inner.clone() };
-            first_dish += dishes;
-            spec
+            Spec { first_dish, stride, dishes: part(inner.dishes, i), max_in_flight, ..inner.clone() }
         });
         let left = left.collect();
         Arc::new(Self { run, state: Mutex::new(State { left, open: 0 }) })

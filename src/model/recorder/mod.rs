@@ -15,6 +15,7 @@ pub use relay::Delta;
 
 use super::work;
 use crate::domain::Ns;
+use crate::domain::draw::Spread;
 use crate::domain::recipe::StepRef;
 use crate::domain::record::{Outcome, StepRecord, Totals, wait_of};
 use crate::domain::spec::Spec;
@@ -52,8 +53,9 @@ struct Shard {
 /// The books of a run while it is written.
 pub struct Recorder {
     spec: Arc<Spec>,
-    /// How long each step of the recipe waits: looked up a million times.
+    /// How long each step of the recipe waits in every dish: looked up a million times. Drawn waits are drawn again.
     waits: Box<[Option<Ns>]>,
+    drawn: bool,
     live: bool,
     /// Records whose draw is at most this are kept.
     keep: u64,
@@ -71,6 +73,7 @@ impl Recorder {
         let share = (u128::from(u64::MAX) * u128::from(limits::RECORDS) / u128::from(total.max(1))) as u64;
         let wait = |step: usize| wait_of(spec.work(StepRef { dish: spec.first_dish, step: step as u16 }));
         Self {
+            drawn: spec.recipe.steps.iter().any(|step| step.spread != Spread::Constant),
             waits: (0..spec.recipe.steps.len()).map(wait).collect(),
             spec,
             live,
@@ -130,8 +133,10 @@ impl Recorder {
     /// Writes down a step that is over; if it was the last of its dish and succeeded, the dish is over with it.
     pub fn finished(&self, lane: usize, mut record: StepRecord, is_last: bool) {
         let mut shard = self.shard(lane);
-        let lag = record.lag_of(self.waits[usize::from(record.at.step)]);
-        let (outcome, finished) = (record.outcome, record.finished);
+        let wait =
+            if self.drawn { wait_of(self.spec.work(record.at)) } else { self.waits[usize::from(record.at.step)] };
+        let lag = record.lag_of(wait);
+        let (dish, outcome, finished) = (record.at.dish, record.outcome, record.finished);
         shard.totals.add(&record, lag);
         if let Some(value) = record.value {
             let step = usize::from(record.at.step);
@@ -152,13 +157,14 @@ impl Recorder {
         // A stopped step is not done: an order all of whose steps are done has succeeded or failed, never been canceled.
         shard.done.0 += u64::from(outcome != Outcome::Canceled);
         if is_last && outcome == Outcome::Succeeded {
-            shard.dish_over(Some(finished));
+            shard.dish_over(Some(finished.saturating_sub(self.spec.arrival(dish))));
         }
     }
 
-    /// Writes down that a dish is over.
-    pub fn dish_over(&self, lane: usize, offset: Ns, succeeded: bool) {
-        self.shard(lane).dish_over(succeeded.then_some(offset));
+    /// Writes down that a dish is over. Its completion time counts from when it was asked for.
+    pub fn dish_over(&self, lane: usize, dish: u32, offset: Ns, succeeded: bool) {
+        let completion = succeeded.then(|| offset.saturating_sub(self.spec.arrival(dish)));
+        self.shard(lane).dish_over(completion);
     }
 
     /// Events after `seq` that leave no gap, in order. A number drawn but not yet written holds back those behind it.
@@ -239,10 +245,10 @@ pub fn told(records: &[StepRecord]) -> Vec<Event> {
 }
 
 impl Shard {
-    /// A dish succeeded then, or failed.
-    fn dish_over(&mut self, succeeded: Option<Ns>) {
-        match succeeded {
-            Some(offset) => self.dishes.push(offset),
+    /// A dish succeeded in this time, or failed.
+    fn dish_over(&mut self, completion: Option<Ns>) {
+        match completion {
+            Some(completion) => self.dishes.push(completion),
             None => self.dishes_failed += 1,
         }
         self.done.1 += 1;
