@@ -114,33 +114,34 @@ impl Kitchen {
 
     /// Starts every waiting order that may start now.
     pub(super) fn pump(&self) {
-        if self.abandoned.load(Ordering::Acquire) {
-            return;
-        }
-        let (claimed, alone) = {
+        let runs: Vec<_> = {
             let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.abandoned.load(Ordering::Acquire) {
+                return;
+            }
             let (free, alone) = (staffing.free(), staffing.is_reserved());
             let mut place = |model, client: &Client| staffing.places.take(model, client);
             let claimed = self.store.claim(free, alone, &mut place, clock::now(), clock::wall_us());
             claimed.iter().for_each(|(_, room)| staffing.lease(*room));
-            (claimed, alone)
+            // Under the same lock: whoever finds an order claimed and takes this lock finds its run.
+            claimed.into_iter().filter_map(|(job, room)| self.enter(job, room, alone)).collect()
         };
-        for (job, room) in claimed {
-            self.start(job, room, alone);
-        }
+        runs.into_iter().for_each(|run| self.start(run));
     }
 
-    fn start(&self, job: Job, room: Room, alone: bool) {
-        let Some(me) = self.me.upgrade() else { return };
-        let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
-        self.journal.write(job.id, Status::Running);
-        {
-            let mut runs = self.runs();
-            let others = self.cooking.fetch_add(1, Ordering::AcqRel);
-            let place = (!alone && room == Room::default()).then_some(job.owner);
-            let active = Active { run: run.clone(), attempt: job.attempt, room, place, queue: job.queue_ns, others };
-            runs.insert(job.id, active);
-        }
+    /// Gives a claimed order its run.
+    fn enter(&self, job: Job, room: Room, alone: bool) -> Option<Arc<Run>> {
+        let run = Arc::new(Run::new(job.id, job.spec.clone(), self.me.upgrade()?));
+        let others = self.cooking.fetch_add(1, Ordering::AcqRel);
+        let place = (!alone && room == Room::default()).then_some(job.owner);
+        let active = Active { run: run.clone(), attempt: job.attempt, room, place, queue: job.queue_ns, others };
+        self.runs().insert(job.id, active);
+        Some(run)
+    }
+
+    fn start(&self, run: Arc<Run>) {
+        run.set_start(clock::now());
+        self.journal.write(run.id, Status::Running);
         if let Some(timeout) = run.spec.timeout {
             self.runtime.spawn(books::time_out(Arc::downgrade(&run), timeout));
         }

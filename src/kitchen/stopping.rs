@@ -2,7 +2,7 @@
 //!
 //! It deliberately stops no work itself: a run is asked, and ends when its work has stopped.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -21,7 +21,12 @@ impl Kitchen {
         let answer = self.store.request_cancel(id, clock::wall_us());
         match &answer {
             CancelAnswer::Running(_) => {
-                if let Some(run) = self.run(id) {
+                // Claimed this moment, it may have no run yet: whoever claims holds the staffing until it has one.
+                let entered = || {
+                    drop(self.staffing.lock().unwrap_or_else(PoisonError::into_inner));
+                    self.run(id)
+                };
+                if let Some(run) = self.run(id).or_else(entered) {
                     run.cancel.request(Reason::Client);
                 }
             }

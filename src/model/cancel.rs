@@ -110,10 +110,12 @@ impl Cancel {
     pub fn on_request(&self, hook: impl FnOnce() + Send + 'static) {
         *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
         // Asked between the caller's look and now: whoever takes the hook out first calls it.
-        if self.is_requested()
-            && let Some(hook) = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
-            hook();
+        if self.is_requested() {
+            // The lock is let go before the hook is called: it may end the run, which forgets the hook.
+            let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(hook) = hook {
+                hook();
+            }
         }
     }
 

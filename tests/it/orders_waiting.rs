@@ -3,10 +3,12 @@
 //! Comparisons, which have the house to themselves, are deliberately left to `comparisons_api.rs`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{self, link};
 use crate::orders_api::{FOR_EVER_MS, header, own_threads};
@@ -135,4 +137,31 @@ async fn an_order_of_a_quiet_client_does_not_stand_behind_those_of_a_noisy_one()
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_order_that_is_canceled_the_moment_it_is_taken_up_ends_all_the_same() {
+    let house = Arc::new(harness::open_with(&["--max-threads", "8"]));
+    let order = |n: usize| match n % 8 {
+        0 => json!({"model": "multiprocessing", "setup": {"kitchens": 1}, "io_ms": FOR_EVER_MS}),
+        1 => json!({"model": "asyncio", "setup": {"chef": "own"}, "io_ms": FOR_EVER_MS}),
+        _ => own_threads(1, FOR_EVER_MS),
+    };
+    let orders: Vec<_> = (0..1_000).map(order).collect();
+    let placed: Value = house.post("/orders/batch", &json!({"orders": orders})).await.json().await.expect("JSON");
+    let placed = placed["data"].as_array().expect("orders");
+    let cancels: Arc<Vec<_>> = Arc::new(placed.iter().map(|order| link(order, "cancel")).collect());
+    // Each end lets others begin on one thread while another cancels them.
+    let next = Arc::new(AtomicUsize::new(0));
+    let askers = (0..16).map(|_| {
+        let (house, next, cancels) = (house.clone(), next.clone(), cancels.clone());
+        tokio::spawn(async move {
+            while let Some(cancel) = cancels.get(next.fetch_add(1, Ordering::Relaxed)) {
+                house.post(cancel, &json!(null)).await;
+            }
+        })
+    });
+    futures_util::future::join_all(askers).await;
+    let all_ended = async || house.json("/stats").await["canceled"] == json!(1_000);
+    harness::eventually(Duration::from_secs(10), "all have ended", all_ended).await;
 }

@@ -139,6 +139,11 @@ pub fn isolate(run: Arc<Run>, staff: &Arc<Staff>) {
 }
 
 fn launch(run: &Arc<Run>, brigade: &Arc<Brigade>, ticket: Ticket, own: bool, prewarm: Option<usize>) {
+    // Before the wish to stop is listened to: it may have been uttered already, and then the run is over right there.
+    if own {
+        let brigade = brigade.clone();
+        run.on_over(move || brigade.close());
+    }
     let (stop, stopped) = (brigade.clone(), Arc::downgrade(run));
     let hook = ticket.again();
     run.cancel.on_request(move || {
@@ -147,10 +152,6 @@ fn launch(run: &Arc<Run>, brigade: &Arc<Brigade>, ticket: Ticket, own: bool, pre
             stop.stop(&run);
         }
     });
-    if own {
-        let brigade = brigade.clone();
-        run.on_over(move || brigade.close());
-    }
     match prewarm {
         None => brigade.push(ticket),
         Some(n) => brigade.prewarm(n, ticket),
