@@ -149,7 +149,8 @@ pub struct WorkAsk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
     pub gil_held_percent: Option<u64>,
-    /// `cpu`: CPU time after which the event loop may do something else; never if absent.
+    /// `cpu`: CPU time after which an event loop without assistants may do something else; never if absent. Elsewhere it
+    /// changes nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 3_600_000)]
     pub yield_every_ms: Option<u64>,

@@ -8,6 +8,7 @@ pub mod ask_json;
 pub mod ask_lab;
 pub mod client;
 pub mod draw;
+pub mod gil;
 pub mod id;
 pub mod job;
 pub mod life;

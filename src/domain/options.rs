@@ -24,8 +24,10 @@ pub struct OptionInfo {
 }
 
 /// Options planned in the design that no model has yet: refused with a sentence of their own.
-const NOT_BUILT: [(&str, Value); 3] =
-    [("gil", Value::Truth(false)), ("switch_interval_us", Value::Nothing), ("channel", Value::Nothing)];
+const NOT_BUILT: [(&str, Value); 1] = [("channel", Value::Nothing)];
+
+/// Options that mean something only where another one is true.
+const ONLY_WITH: [(&str, &str); 1] = [("switch_interval_us", "gil")];
 
 /// Resolves what `setup` says against a model's table; violations carry pointers below `at`.
 pub fn resolve(model: &str, table: &[OptionInfo], ask: &SetupAsk, at: &str, bad: &mut Vec<Violation>) -> Setup {
@@ -49,7 +51,25 @@ pub fn resolve(model: &str, table: &[OptionInfo], ask: &SetupAsk, at: &str, bad:
             },
         }
     }
+    for (name, other) in ONLY_WITH.iter().filter(|(name, _)| ask.0.iter().any(|(said, _)| said == name)) {
+        if table.iter().any(|info| info.name == *name) && !applies(table, &setup, name) {
+            bad.push(Violation::new(format!("{at}/{name}"), format!("means something only with `{other}`: true")));
+        }
+    }
     setup
+}
+
+/// The option that must be true for this one to mean something.
+#[must_use]
+pub fn only_with(name: &str) -> Option<&'static str> {
+    ONLY_WITH.iter().find(|(option, _)| *option == name).map(|(_, other)| *other)
+}
+
+/// Whether an option means something in this setup.
+#[must_use]
+pub fn applies(table: &[OptionInfo], setup: &Setup, name: &str) -> bool {
+    let is_true = |other: &str| table.iter().zip(setup.0).any(|(o, c)| o.name == other && c == Choice::Truth(true));
+    only_with(name).is_none_or(is_true)
 }
 
 fn unknown(model: &str, table: &[OptionInfo]) -> String {

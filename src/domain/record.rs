@@ -52,6 +52,8 @@ pub struct Terms {
     pub equipment_wait: Ns,
     /// Time it spent handing things to others, beyond the CPU of it.
     pub exchange: Ns,
+    /// Time its chef did something else between two pieces of it (`yield_every_ms`).
+    pub yielded: Ns,
     /// Time it held equipment while it waited for more; a part of `equipment_wait`, not a term beside it.
     pub held_idle: Ns,
 }
@@ -60,7 +62,7 @@ impl Terms {
     /// Time that the terms explain together.
     #[must_use]
     pub fn sum(&self) -> Ns {
-        self.cpu + self.core_wait + self.gil_wait + self.equipment_wait + self.exchange
+        self.cpu + self.core_wait + self.gil_wait + self.equipment_wait + self.exchange + self.yielded
     }
 
     /// Adds those of another step.
@@ -70,6 +72,7 @@ impl Terms {
         self.gil_wait += other.gil_wait;
         self.equipment_wait += other.equipment_wait;
         self.exchange += other.exchange;
+        self.yielded += other.yielded;
         self.held_idle += other.held_idle;
     }
 }
@@ -170,6 +173,8 @@ pub struct Totals {
     pub terms: Terms,
     /// Time all steps were ready and not taken up.
     pub queue: Ns,
+    /// Times a GIL went from one thread to another.
+    pub gil_switches: u64,
     /// The largest lag of a wait.
     pub lag_max: Ns,
     /// When the last step ended.
@@ -193,6 +198,7 @@ impl Totals {
         }
         self.terms.add(&other.terms);
         self.queue += other.queue;
+        self.gil_switches += other.gil_switches;
         self.lag_max = self.lag_max.max(other.lag_max);
         self.last = self.last.max(other.last);
     }

@@ -100,7 +100,7 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
 }
 
 /// Fields that no model can do anything with yet: refused by name.
-const NOT_BUILT: &[&str] = &["equipment", "hold_while_waiting", "yield_every_ms", "gil_held_percent", "exchange"];
+const NOT_BUILT: &[&str] = &["equipment", "hold_while_waiting", "exchange"];
 
 fn planned(fields: &[(bool, &str)], at: &str, bad: &mut Vec<Violation>) {
     for (_, name) in fields.iter().filter(|(said, name)| *said && NOT_BUILT.contains(name)) {
@@ -137,8 +137,6 @@ fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
         let detail = format!("work of kind {} has no `{field}`; it has {}", kinds[kind], own.join(", "));
         bad.push(Violation::new(format!("{at}/{field}"), detail));
     }
-    let planned_fields = said.map(|(said, field)| (said && ask.gil_held_percent != Some(100), field));
-    planned(&planned_fields, at, bad);
     match kinds[kind] {
         "wait" => wait(ask, Work::Wait, at, bad),
         "blocking_wait" => wait(ask, Work::BlockingWait, at, bad),

@@ -47,6 +47,9 @@ pub struct OptionView {
     pub accepts: String,
     /// What holds when nothing is said.
     pub default: Value,
+    /// The option that must be true for this one to mean something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_with: Option<&'static str>,
 }
 
 /// A built-in recipe.
@@ -79,7 +82,8 @@ pub struct PresetEntry {
 pub async fn models() -> Response<Body> {
     let option = |info: &'static options::OptionInfo| {
         let default = options::echo(info, info.default);
-        (info.name, OptionView { summary: info.summary, accepts: options::accepted(info), default })
+        let (accepts, only_with) = (options::accepted(info), options::only_with(info.name));
+        (info.name, OptionView { summary: info.summary, accepts, default, only_with })
     };
     let view = |model: &&'static dyn model::Model| {
         let info = model.info();

@@ -69,6 +69,8 @@ pub struct StepView<'a> {
     pub held_idle_ms: Option<f64>,
     /// Time it spent handing things to others.
     pub exchange_ms: Option<f64>,
+    /// Time its chef did something else between two pieces of it.
+    pub yielded_ms: Option<f64>,
     /// What no term explains: `finished - started` minus all of them, and for waits minus the wait and its lag.
     pub residual_ms: Option<f64>,
     /// Waits: how late their end was noticed.
@@ -97,6 +99,7 @@ impl<'a> StepView<'a> {
             equipment_wait_ms: ran(record.terms.equipment_wait),
             held_idle_ms: ran(record.terms.held_idle),
             exchange_ms: ran(record.terms.exchange),
+            yielded_ms: ran(record.terms.yielded),
             residual_ms: record.was_run().then(|| signed_ms(record.residual(&job.spec))),
             lag_ms: record.lag(&job.spec).map(ms),
             value: record.value.map(|v| v.to_string()),
@@ -201,7 +204,7 @@ pub fn text_answer(content_type: &'static str, text: String) -> Response<Body> {
 }
 
 const CSV_HEADER: &str = "dish,step,kind,outcome,pid,tid,ready_ms,started_ms,finished_ms,queue_ms,cpu_ms,gil_wait_ms,\
-                          core_wait_ms,equipment_wait_ms,held_idle_ms,exchange_ms,residual_ms,lag_ms,value\n";
+                          core_wait_ms,equipment_wait_ms,held_idle_ms,exchange_ms,yielded_ms,residual_ms,lag_ms,value\n";
 
 fn csv(job: &Job, records: &[StepRecord]) -> String {
     let mut out = String::from(CSV_HEADER);
@@ -227,6 +230,7 @@ fn csv(job: &Job, records: &[StepRecord]) -> String {
             number(v.equipment_wait_ms),
             number(v.held_idle_ms),
             number(v.exchange_ms),
+            number(v.yielded_ms),
             number(v.residual_ms),
             number(v.lag_ms),
             v.value.unwrap_or_default(),

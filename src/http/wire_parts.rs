@@ -24,7 +24,8 @@ pub struct SetupView {
 impl Serialize for SetupView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let table = model::get(self.model).info().options;
-        serializer.collect_map(table.iter().zip(self.setup.0).map(|(info, c)| (info.name, options::echo(info, c))))
+        let chosen = table.iter().zip(self.setup.0).filter(|(info, _)| options::applies(table, &self.setup, info.name));
+        serializer.collect_map(chosen.map(|(info, choice)| (info.name, options::echo(info, choice))))
     }
 }
 

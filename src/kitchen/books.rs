@@ -60,7 +60,7 @@ pub(super) fn trace(job: &Job) -> Option<tracing::field::DisplayValue<TraceParen
 pub(super) async fn time_out(run: Weak<Run>, after: Duration) {
     tokio::time::sleep(after).await;
     if let Some(run) = run.upgrade() {
-        run.cancel.request(Reason::Timeout);
+        run.stop(Reason::Timeout);
     }
 }
 

@@ -198,7 +198,7 @@ impl Kitchen {
         // What is claimed at this moment has a run after this, and nothing is claimed any more.
         drop(self.staffing.lock().unwrap_or_else(PoisonError::into_inner));
         let runs: Vec<_> = self.runs().values().map(|active| active.run.clone()).collect();
-        runs.iter().for_each(|run| run.cancel.request(Reason::Shutdown));
+        runs.iter().for_each(|run| run.stop(Reason::Shutdown));
     }
 
     /// Figures of the staff for a scrape.

@@ -27,7 +27,7 @@ impl Kitchen {
                     self.run(id)
                 };
                 if let Some(run) = self.run(id).or_else(entered) {
-                    run.cancel.request(Reason::Client);
+                    run.stop(Reason::Client);
                 }
             }
             CancelAnswer::Canceled { job, now: true } => {

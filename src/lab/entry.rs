@@ -112,7 +112,7 @@ impl Entry {
     /// Times are linear in the number of dishes once every worker is busy. A dish costs at least its CPU time spread over
     /// the cores its workers can use, whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
     pub fn extend(&mut self, sizes: Sizes, machine: Machine) {
-        let cores = machine.cores.min(plan::workers(&self.spec, machine));
+        let cores = plan::cores(&self.spec, machine);
         let beyond = f64::from(sizes.whole - sizes.full);
         let halves = std::mem::take(&mut self.halves);
         let half = |of: Figure| Spread::of(&halves.iter().map(of).collect::<Vec<_>>()).map(|s| s.median);

@@ -108,7 +108,8 @@ pub fn name(spec: &Spec) -> String {
             (_, choice) => match options::echo(option, choice) {
                 Value::Word(word) => format!(", {} {word}", option.name),
                 Value::Number(n) => format!(", {} {n}", option.name),
-                Value::Truth(_) | Value::Nothing => String::new(),
+                Value::Truth(true) => format!(", {}", option.name),
+                Value::Truth(false) | Value::Nothing => String::new(),
             },
         };
         name.push_str(&part);

@@ -1,7 +1,7 @@
 //! What a comparison can afford: closed forms for the makespan of each model, and how many dishes fit a time budget.
 //!
-//! The closed forms (laboratory: identical dishes, no GIL) are for planning, and shown beside the measurement as what
-//! one would expect by hand. They deliberately ignore start and message costs.
+//! The closed forms (laboratory: identical dishes; a GIL is one core) are for planning, and shown beside the measurement
+//! as what one would expect by hand. They deliberately ignore start and message costs.
 
 use std::time::Duration;
 
@@ -47,23 +47,23 @@ pub struct Machine {
     pub house: HouseSize,
 }
 
-/// How many steps of this order can compute at the same time, cores aside.
+/// How many cores this order can use, at most.
 #[must_use]
-pub fn workers(spec: &Spec, machine: Machine) -> f64 {
+pub fn cores(spec: &Spec, machine: Machine) -> f64 {
     let shape = model::get(spec.model).shape(spec, machine.house);
-    f64::from(shape.workers.clamp(1, spec.dishes.max(1)))
+    machine.cores.min(f64::from(shape.computing.clamp(1, spec.dishes.max(1))))
 }
 
 /// The makespan one expects of this order on this machine, seconds.
 #[must_use]
 pub fn expected(spec: &Spec, machine: Machine) -> f64 {
     let d = demands(spec);
-    let (n, k) = (f64::from(spec.dishes), workers(spec, machine));
-    let cpu = (n * d.cpu / machine.cores.min(k)).max(d.cpu);
+    let shape = model::get(spec.model).shape(spec, machine.house);
+    let (n, k) = (f64::from(spec.dishes), f64::from(shape.workers.clamp(1, spec.dishes.max(1))));
+    let cpu = (n * d.cpu / cores(spec, machine)).max(d.cpu);
     let blocking = (n * d.blocking / k).max(d.blocking);
     // Waits that free their worker overlap; others are taken before CPU, for they were ready before (FIFO).
-    let free = model::get(spec.model).shape(spec, machine.house).waits_free;
-    let wait = if free { d.wait } else { (n * d.wait / k).max(d.wait) };
+    let wait = if shape.waits_free { d.wait } else { (n * d.wait / k).max(d.wait) };
     wait + blocking + cpu
 }
 

@@ -14,7 +14,7 @@ use crate::model::work;
 pub fn effective_cores(burners: usize) -> f64 {
     const SPAN: Duration = Duration::from_millis(100);
     let started = clock::now();
-    let burn = || std::thread::spawn(|| work::perform(Work::Burn(SPAN), &Cancel::default(), |_| ()));
+    let burn = || std::thread::spawn(|| work::perform(Work::Burn(SPAN), &Cancel::default(), None, |_| ()));
     let threads: Vec<_> = (0..burners.max(1)).map(|_| burn()).collect();
     let cpu: u64 = threads.into_iter().filter_map(|t| t.join().ok()).map(|done| done.terms.cpu).sum();
     let span = clock::now() - started;

@@ -5,6 +5,8 @@
 
 pub mod asyncio;
 pub mod cancel;
+pub mod compute;
+pub mod gil;
 pub mod line_run;
 pub mod multiprocessing;
 pub mod multithreading;
@@ -13,6 +15,7 @@ pub mod recorder;
 pub mod run;
 pub mod sequential;
 pub mod staff;
+pub mod stamp;
 pub mod tune;
 pub mod work;
 
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use crate::domain::options::OptionInfo;
 use crate::domain::resolve::ModelRow;
 use crate::domain::spec::{Isolation, ModelId, Spec};
+use gil::Gil;
 use run::Run;
 use staff::Staff;
 
@@ -69,8 +73,10 @@ pub struct HouseSize {
 /// How the steps of an order share workers: what planning needs to know of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Steps that can compute at the same time, cores aside.
+    /// Steps that can be in hand at the same time.
     pub workers: u32,
+    /// Of these, how many can compute at the same time, cores aside.
+    pub computing: u32,
     /// Whether a `wait` leaves its worker free.
     pub waits_free: bool,
 }
@@ -85,6 +91,11 @@ pub trait Model: Sync {
 
     /// How this order's steps share workers. Comparisons bound what they extend by it.
     fn shape(&self, spec: &Spec, house: HouseSize) -> Shape;
+
+    /// The lock that the threads of this order compete for in this process, if it asked for one.
+    fn gil(&self, _spec: &Spec) -> Option<Arc<Gil>> {
+        None
+    }
 
     /// Hands the run to its executor and returns at once. The run's staff is leased; the model must call
     /// [`Run::finish`] when every step it began is recorded, also after a cancel, which it must hear within 100 ms (a

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::gil;
 use super::line_run::{After, LineRun};
 use super::tune::{self, Staffed};
 
@@ -136,6 +137,8 @@ impl Pool {
             if state.closed {
                 return None;
             }
+            // Under an order's GIL a thread without work lets the others compute.
+            gil::leave();
             state.idle += 1;
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;

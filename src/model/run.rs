@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cancel::{Cancel, Reason};
+use super::compute::Hold;
+use super::gil::Gil;
 use super::recorder::Recorder;
 use super::work::{self, Performed};
 use crate::clock;
@@ -51,8 +53,10 @@ pub struct Run {
     pub id: OrderId,
     /// What to cook and how.
     pub spec: Arc<Spec>,
-    /// Asks the run to stop.
+    /// Says whether the run is to stop; [`Run::stop`] asks it to.
     pub cancel: Cancel,
+    /// The lock its threads compete for, if it has one.
+    pub gil: Option<Arc<Gil>>,
     /// Where steps are written down.
     pub recorder: Recorder,
     start: AtomicU64,
@@ -75,6 +79,7 @@ impl Run {
         Self {
             id,
             recorder: Recorder::new(spec.clone()),
+            gil: super::get(spec.model).gil(&spec),
             spec,
             cancel: Cancel::default(),
             start: AtomicU64::new(clock::now()),
@@ -108,12 +113,22 @@ impl Run {
         self.offset(clock::now())
     }
 
+    /// Asks the run to stop.
+    pub fn stop(&self, reason: Reason) {
+        self.cancel.request(reason);
+        if let Some(gil) = &self.gil {
+            gil.wake_all();
+        }
+    }
+
     /// Does one step on the calling thread, from announcement to record. `ready` is an offset.
     pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Stepped {
         let mut seq_started = 0;
         // One reading for the announcement and the record: an event tells the same time live and later.
         let announce = |started| seq_started = self.recorder.started(lane, at, self.offset(started));
-        let performed = work::perform(self.spec.work(at), &self.cancel, announce);
+        let percent = self.spec.step(at).gil_held_percent;
+        let hold = self.gil.as_ref().map(|gil| Hold { gil, percent });
+        let performed = work::perform(self.spec.work(at), &self.cancel, hold, announce);
         self.record(lane, at, ready, seq_started, performed)
     }
 
@@ -181,6 +196,9 @@ impl Run {
         let release = self.on_over.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(release) = release {
             release();
+        }
+        if let Some(gil) = &self.gil {
+            self.recorder.add_gil_switches(gil.switches());
         }
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         let complete = self.recorder.steps_done() == self.spec.steps_total();

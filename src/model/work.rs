@@ -4,22 +4,20 @@
 //! stops early when asked.
 
 use std::cell::Cell;
-use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::cancel::Cancel;
-use crate::clock::{self, CoreWait};
+use super::compute::{Compute, Hold};
+use super::gil;
+use super::stamp::Stamp;
+use crate::clock;
 use crate::domain::Ns;
 use crate::domain::job::ErrorKind;
 use crate::domain::recipe::{Fault, Work};
 use crate::domain::record::{Outcome, Terms, Worker};
-
-/// Iterations between two looks at the cancel flag: about 50 us, so a stop takes effect far within its 100 ms.
-const ITERATIONS_PER_LOOK: u64 = 20_000;
-/// Iterations between two looks at the CPU clock while burning: about 20 us, so the look itself costs 1 %.
-const ITERATIONS_PER_BURN: u64 = 8_000;
 
 /// One unit of work as it went; times on the monotonic clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +39,6 @@ pub struct Performed {
 }
 
 thread_local! {
-    static CORE_WAIT: CoreWait = CoreWait::of_this_thread();
     static ME: Cell<Worker> = const { Cell::new(Worker { pid: 0, tid: 0 }) };
 }
 
@@ -58,20 +55,74 @@ pub fn me() -> Worker {
 }
 
 /// Performs one unit of work on the calling thread; `begun` hears when, just after it has.
-pub fn perform(work: Work, cancel: &Cancel, begun: impl FnOnce(Ns)) -> Performed {
+///
+/// With `hold` the thread has its order's GIL while it does anything but wait, and has it again when the work is over.
+pub fn perform(work: Work, cancel: &Cancel, hold: Option<Hold<'_>>, begun: impl FnOnce(Ns)) -> Performed {
+    let gil = hold.map(|hold| hold.gil);
     match work {
         Work::Wait(d) | Work::BlockingWait(d) => {
-            let started = clock::now();
-            begun(started);
-            let stopped = !d.is_zero() && cancel.sleep_until(started + clock::ns(d));
-            let outcome = if stopped { Outcome::Canceled } else { Outcome::Succeeded };
-            waited(started, clock::now(), outcome)
+            let mut done = waited(clock::now(), 0, Outcome::Succeeded);
+            begun(done.started);
+            let mut from = done.started;
+            if gil.is_some() {
+                done.terms.gil_wait = gil::enter(gil, cancel);
+                from = clock::now();
+            }
+            gil::leave();
+            if !d.is_zero() && cancel.sleep_until(from + clock::ns(d)) {
+                done.outcome = Outcome::Canceled;
+            }
+            if gil.is_some() {
+                done.terms.gil_wait += gil::enter(gil, cancel);
+            }
+            Performed { finished: clock::now(), ..done }
         }
-        Work::Iterations(n) => measured(begun, || iterate(n, cancel)),
-        Work::Burn(d) => measured(begun, || burn(clock::ns(d), cancel)),
+        Work::Iterations(_) | Work::Burn(_) => {
+            let mut compute = Compute::new(work);
+            let mut done = measured(begun, || {
+                compute.gil_wait = gil::enter(gil, cancel);
+                match hold {
+                    Some(hold) => compute.hold(hold, cancel),
+                    None => compute.go_on(None, cancel),
+                }
+            });
+            (done.terms.gil_wait, done.value) = (compute.gil_wait, compute.value());
+            done
+        }
         // Refused until it is built ([`crate::domain::resolve`]).
-        Work::Exchange { .. } => measured(begun, || (Outcome::Succeeded, None)),
+        Work::Exchange { .. } => measured(begun, || Outcome::Succeeded),
         Work::Fault(fault) => measured(begun, || fail(fault, cancel)),
+    }
+}
+
+/// CPU work that is done in pieces, between which its thread does something else.
+#[derive(Debug)]
+pub struct Pieces(Compute);
+
+impl Pieces {
+    /// The whole of it.
+    #[must_use]
+    pub fn of(work: Work) -> Self {
+        Self(Compute::new(work))
+    }
+
+    /// Does one piece of so much CPU time; `begun` as for [`perform`]. Answers also whether it was the last.
+    pub fn next(&mut self, piece: Duration, cancel: &Cancel, begun: impl FnOnce(Ns)) -> (Performed, bool) {
+        let mut done = measured(begun, || self.0.go_on(Some(piece), cancel));
+        done.value = self.0.value();
+        let over = self.0.is_done() || done.outcome != Outcome::Succeeded;
+        (done, over)
+    }
+}
+
+impl Performed {
+    /// This piece, and the next one after a while in which the thread did something else.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let mut terms = self.terms;
+        terms.add(&next.terms);
+        terms.yielded += next.started.saturating_sub(self.finished);
+        Self { started: self.started, terms, ..next }
     }
 }
 
@@ -82,53 +133,18 @@ pub fn waited(started: Ns, finished: Ns, outcome: Outcome) -> Performed {
 }
 
 /// Runs `work` between the clocks; a panic in it is caught and becomes a failed step.
-fn measured(begun: impl FnOnce(Ns), work: impl FnOnce() -> (Outcome, Option<u128>)) -> Performed {
+fn measured(begun: impl FnOnce(Ns), work: impl FnOnce() -> Outcome) -> Performed {
     let before = Stamp::take();
     begun(before.now);
     let result = catch_unwind(AssertUnwindSafe(work));
     let after = Stamp::take();
-    let (outcome, value, error) = match result {
-        Ok((outcome, value)) => (outcome, value, None),
-        Err(panic) => (Outcome::Failed, None, Some((ErrorKind::Panic, panic_text(&*panic)))),
+    let (outcome, error) = match result {
+        Ok(outcome) => (outcome, None),
+        Err(panic) => (Outcome::Failed, Some((ErrorKind::Panic, panic_text(&*panic)))),
     };
-    Performed {
-        started: before.now,
-        finished: after.now,
-        terms: Terms { cpu: after.cpu - before.cpu, core_wait: after.core_wait - before.core_wait, ..Terms::default() },
-        worker: me(),
-        outcome,
-        value,
-        error,
-    }
-}
-
-/// The three clocks of a thread at one moment.
-struct Stamp {
-    now: Ns,
-    cpu: Ns,
-    core_wait: Ns,
-}
-
-impl Stamp {
-    /// Reads all three. A thread's first look opens its counter, which takes long; and between two system calls the kernel may
-    /// take the core away. What was torn so would miss in the books, so it is read again, a few times at most.
-    fn take() -> Self {
-        const TRIES: usize = 4;
-        const WHOLE: Ns = 20_000;
-        let mut stamp = Self::read();
-        for _ in 0..TRIES {
-            if clock::now() - stamp.now < WHOLE {
-                break;
-            }
-            stamp = Self::read();
-        }
-        stamp
-    }
-
-    fn read() -> Self {
-        let now = clock::now();
-        Self { now, core_wait: CORE_WAIT.with(CoreWait::read), cpu: clock::thread_cpu() }
-    }
+    let (cpu, core_wait) = (after.cpu - before.cpu, after.core_wait - before.core_wait);
+    let terms = Terms { cpu, core_wait, ..Terms::default() };
+    Performed { started: before.now, finished: after.now, terms, worker: me(), outcome, value: None, error }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -137,54 +153,20 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("a step panicked: {}", text.unwrap_or("no message"))
 }
 
-/// The seed's `sum(i * i for i in range(n))`, every product computed: 10^7 needs more than 64 bits.
-fn sum_of_squares(from: u64, to: u64) -> u128 {
-    let mut total = 0_u128;
-    for i in from..to {
-        total += u128::from(black_box(i)) * u128::from(i);
-    }
-    total
-}
-
-fn iterate(n: u64, cancel: &Cancel) -> (Outcome, Option<u128>) {
-    let mut total = 0_u128;
-    let mut from = 0;
-    while from < n {
-        if cancel.is_requested() {
-            return (Outcome::Canceled, None);
-        }
-        let to = n.min(from + ITERATIONS_PER_LOOK);
-        total += sum_of_squares(from, to);
-        from = to;
-    }
-    (Outcome::Succeeded, Some(total))
-}
-
-fn burn(cpu: Ns, cancel: &Cancel) -> (Outcome, Option<u128>) {
-    let until = clock::thread_cpu() + cpu;
-    while clock::thread_cpu() < until {
-        if cancel.is_requested() {
-            return (Outcome::Canceled, None);
-        }
-        black_box(sum_of_squares(0, ITERATIONS_PER_BURN));
-    }
-    (Outcome::Succeeded, None)
-}
-
 /// Exit code of a kitchen that was told to exit.
 pub const FAULT_EXIT_CODE: i32 = 3;
 /// Exit code of a kitchen whose allocation was refused.
 pub const OOM_EXIT_CODE: i32 = 137;
 
 #[expect(clippy::panic, reason = "a panic on purpose is what this fault is")]
-fn fail(fault: Fault, cancel: &Cancel) -> (Outcome, Option<u128>) {
+fn fail(fault: Fault, cancel: &Cancel) -> Outcome {
     match fault {
         Fault::Exit => std::process::exit(FAULT_EXIT_CODE),
         Fault::Abort => std::process::abort(),
         Fault::Panic => panic!("ketchup in the carbonara"),
         Fault::Hang => {
             while !cancel.sleep_until(Ns::MAX / 4) {}
-            (Outcome::Canceled, None)
+            Outcome::Canceled
         }
         Fault::Oom => exhaust_memory(),
     }
@@ -212,19 +194,10 @@ fn exhaust_memory() -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn the_seeds_sum_is_really_computed() {
-        let done = perform(Work::Iterations(10_000_000), &Cancel::default(), |_| ());
-        assert_eq!(done.value, Some(333_333_283_333_335_000_000));
-        let closed_form = |n: u128| (n - 1) * n * (2 * n - 1) / 6;
-        assert_eq!(iterate(12_345, &Cancel::default()).1, Some(closed_form(12_345)));
-    }
 
     #[test]
     fn a_burn_uses_the_cpu_time_it_was_asked_for_and_its_books_balance() {
-        let done = perform(Work::Burn(Duration::from_millis(30)), &Cancel::default(), |_| ());
+        let done = perform(Work::Burn(Duration::from_millis(30)), &Cancel::default(), None, |_| ());
         let residual = (done.finished - done.started) as i64 - done.terms.sum() as i64;
         assert!((30_000_000..32_000_000).contains(&done.terms.cpu), "burned {} ns", done.terms.cpu);
         assert!(residual.abs() <= 2_000_000, "residual {residual} ns");
@@ -232,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failed_step() {
-        let done = perform(Work::Fault(Fault::Panic), &Cancel::default(), |_| ());
+        let done = perform(Work::Fault(Fault::Panic), &Cancel::default(), None, |_| ());
         assert_eq!(done.outcome, Outcome::Failed);
         assert_eq!(done.error.unwrap().0, ErrorKind::Panic);
     }

@@ -209,7 +209,7 @@ fn with(field: &str, value: Value) -> Value {
 async fn a_comparison_that_cannot_be_is_refused_at_its_place() {
     let house = harness::open();
     let too_many = json!([{"model": "asyncio"}, {"model": "asyncio", "setup": {"assistants": 257}}]);
-    let not_built = json!([{"model": "multithreading", "setup": {"gil": true}}]);
+    let no_truth = json!([{"model": "multithreading", "setup": {"gil": "yes"}}]);
     let too_large = json!([{"model": "multiprocessing", "setup": {"kitchens": 1024}}]);
     let not_its_own = json!({"io_ms": 1, "model": "asyncio", "setup": {}, "preset": "pasta", "isolation": "house"});
     let table: Vec<(Value, &[&str])> = vec![
@@ -220,7 +220,7 @@ async fn a_comparison_that_cannot_be_is_refused_at_its_place() {
         (json!({"work": not_its_own}), &["/work/isolation", "/work/model", "/work/preset", "/work/setup"]),
         (with("line_up", json!([{"model": "async"}])), &["/line_up/0/model"]),
         (with("line_up", too_many), &["/line_up/1/setup/assistants"]),
-        (with("line_up", not_built), &["/line_up/0/setup/gil"]),
+        (with("line_up", no_truth), &["/line_up/0/setup/gil"]),
         (with("line_up", too_large), &["/line_up/0/setup"]),
         (with("line_up", json!([])), &["/line_up"]),
         (with("line_up", json!(vec![json!({"model": "asyncio"}); 33])), &["/line_up"]),

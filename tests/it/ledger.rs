@@ -30,6 +30,8 @@ pub struct Step {
     pub queue_ms: Option<f64>,
     pub cpu_ms: Option<f64>,
     pub core_wait_ms: Option<f64>,
+    pub gil_wait_ms: Option<f64>,
+    pub yielded_ms: Option<f64>,
     pub residual_ms: Option<f64>,
     pub lag_ms: Option<f64>,
     pub value: Option<String>,
@@ -59,6 +61,16 @@ impl Step {
     /// Time on a core and in the queue for one: what the step costs its chef on this machine, right now.
     pub fn busy(&self) -> f64 {
         self.cpu_ms.zip(self.core_wait_ms).map(|(cpu, wait)| cpu + wait).unwrap_or_else(|| panic!("not run: {self:?}"))
+    }
+
+    /// Time it waited for the GIL.
+    pub fn gil_wait(&self) -> f64 {
+        self.gil_wait_ms.unwrap_or_else(|| panic!("not run: {self:?}"))
+    }
+
+    /// All that the terms of a CPU step explain.
+    pub fn explained(&self) -> f64 {
+        self.busy() + self.gil_wait() + self.yielded_ms.unwrap_or(0.0)
     }
 
     /// Who ran it.
@@ -113,6 +125,16 @@ pub fn pids<'a>(steps: impl IntoIterator<Item = &'a Step>) -> BTreeSet<u32> {
 /// CPU time and waiting for cores of all CPU steps together.
 pub fn busy(steps: &[Step]) -> f64 {
     kind(steps, "cpu").into_iter().map(Step::busy).sum()
+}
+
+/// The CPU steps of an order under one lock, after `before` milliseconds of something else, took as long as their sum: no
+/// less than their CPU time, and no more than that with all their waiting for cores, which may have gone on side by side.
+pub fn assert_serial(order: &Value, steps: &[Step], before_ms: f64) {
+    let cpu: f64 = kind(steps, "cpu").into_iter().filter_map(|step| step.cpu_ms).sum();
+    let makespan = makespan(order);
+    assert!(makespan >= cpu, "{makespan} ms for {cpu} ms of CPU under one lock: {order}");
+    let most = (before_ms + busy(steps)) * 1.1 + 30.0;
+    assert!(makespan <= most, "{makespan} ms, more than {most} ms: {order}");
 }
 
 /// How late the first wait to end was noticed. No model delays that one, so it is what this machine takes, right now,

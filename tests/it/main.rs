@@ -31,6 +31,8 @@ mod edge_times;
 mod edge_writes;
 mod events;
 mod faults;
+mod gil;
+mod gil_laws;
 mod harness;
 mod house_views;
 mod ledger;

@@ -17,8 +17,11 @@ const SETUPS: &[(&str, &str)] = &[
     ("asyncio", r#"{"assistants": 2}"#),
     ("asyncio", r#"{"assistants": "house"}"#),
     ("asyncio", r#"{"chef": "own", "assistants": 3}"#),
+    ("asyncio", r#"{"assistants": 2, "gil": true}"#),
     ("multithreading", r#"{"chefs": 3}"#),
     ("multithreading", r#"{"chefs": "per_step"}"#),
+    ("multithreading", r#"{"chefs": 3, "gil": true}"#),
+    ("multithreading", r#"{"chefs": "per_step", "gil": true, "switch_interval_us": 1000000}"#),
     ("multiprocessing", r#"{"kitchens": 2}"#),
     ("multiprocessing", r#"{"kitchens": "per_step"}"#),
     ("multiprocessing", r#"{"kitchens": 2, "start": "prewarmed"}"#),
@@ -26,6 +29,7 @@ const SETUPS: &[(&str, &str)] = &[
     ("multiprocessing", r#"{"kitchens": 2, "inside": "asyncio"}"#),
     ("multiprocessing", r#"{"kitchens": 2, "inside": "threads", "start": "prewarmed"}"#),
     ("multiprocessing", r#"{"kitchens": "per_step", "inside": "threads"}"#),
+    ("multiprocessing", r#"{"kitchens": 2, "inside": "asyncio", "gil": true, "switch_interval_us": 500}"#),
 ];
 
 /// Every model with its defaults and each setup above, cooked in the house and in a kitchen of its own.
@@ -84,7 +88,7 @@ fn unexplained(steps: Vec<Step>) -> Vec<Step> {
     let long = steps.into_iter().filter(|step| step.kind == "cpu" && step.span() >= 20.0);
     long.filter(|step| {
         let residual = step.residual_ms.expect("a residual");
-        assert!((step.span() - step.busy() - residual).abs() < 0.01, "terms do not add up: {step:?}");
+        assert!((step.span() - step.explained() - residual).abs() < 0.01, "terms do not add up: {step:?}");
         residual.abs() > (step.span() * 0.05).max(2.0)
     })
     .collect()

@@ -26,7 +26,7 @@ async fn a_model_alone_is_a_whole_order_and_every_default_is_echoed() {
     assert!(header(&headers, "etag").starts_with('"'));
     let id = order["id"].as_str().unwrap();
     assert!(id.starts_with("ord_") && link(&order, "self") == format!("/orders/{id}"));
-    let expected = json!({"model": "asyncio", "setup": {"chef": "house", "assistants": 0}, "dishes": 1, "speed": 1,
+    let expected = json!({"model": "asyncio", "setup": {"chef": "house", "assistants": 0, "gil": false}, "dishes": 1, "speed": 1,
         "step_order": "recipe", "isolation": "house", "labels": {}, "timeout_ms": null, "max_in_flight": null,
         "done": false, "result": null, "error": null, "concurrent_orders": 0, "started_at": null, "finished_at": null,
         "progress": {"steps_done": 0, "steps_total": 3, "dishes_done": 0, "dishes_total": 1}});
@@ -62,7 +62,8 @@ async fn without_a_body_the_query_is_the_order() {
     let works: Vec<_> = order["recipe"]["steps"].as_array().unwrap().iter().map(|step| &step["work"]).collect();
     assert_eq!(works, [&json!({"kind": "wait", "ms": 2}), &json!({"kind": "cpu", "ms": 1})]);
     assert_eq!(place("model=sequential&recipe=chopping&wait=30").await["recipe"]["name"], "chopping");
-    assert_eq!(place("preset=seed-threads&speed=1000&wait=30").await["setup"], json!({"chefs": "per_step"}));
+    let threads = json!({"chefs": "per_step", "gil": true, "switch_interval_us": 5000});
+    assert_eq!(place("preset=seed-threads&speed=1000&wait=30").await["setup"], threads);
 }
 
 #[tokio::test]
@@ -74,10 +75,13 @@ async fn a_preset_is_a_whole_order_whose_fields_the_body_overrides_one_by_one() 
     assert_eq!((&whole["recipe"]["name"], &whole["step_order"]), (&json!("pasta"), &json!("concurrent")));
     let fewer = cook(json!({"preset": "seed-threads", "speed": 1000, "dishes": 1, "step_order": "sequential"})).await;
     assert_eq!((&fewer["dishes"], &fewer["step_order"]), (&json!(1), &json!("sequential")));
-    assert_eq!((&fewer["setup"], &fewer["recipe"]["name"]), (&json!({"chefs": "per_step"}), &json!("pasta")));
+    assert_eq!(
+        (&fewer["setup"], &fewer["recipe"]["name"]),
+        (&json!({"chefs": "per_step", "gil": true, "switch_interval_us": 5000}), &json!("pasta"))
+    );
     // Options belong to a model: another model brings its own.
     let other = cook(json!({"preset": "seed-threads", "speed": 1000, "model": "asyncio"})).await;
-    assert_eq!(other["setup"], json!({"chef": "house", "assistants": 0}));
+    assert_eq!(other["setup"], json!({"chef": "house", "assistants": 0, "gil": false}));
     let own_work = cook(json!({"preset": "uvicorn-workers", "io_ms": 1, "dishes": 2})).await;
     assert_eq!(
         own_work["recipe"]["steps"].as_array().unwrap().len(),

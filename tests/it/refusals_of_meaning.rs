@@ -177,14 +177,9 @@ async fn what_is_planned_is_refused_as_not_built_yet() {
     let equipped = json!({"model": "asyncio", "recipe": {"name": "n", "equipment": {"stove": {"capacity": 2}},
         "steps": [{"name": "s", "work": {"kind": "wait", "ms": 1}, "needs": ["stove"]}]}});
     let table: Vec<(Value, &[&str])> = vec![
-        (setup("asyncio", "gil", json!(true)), &["/setup/gil"]),
-        (setup("multithreading", "gil", json!(true)), &["/setup/gil"]),
-        (setup("multithreading", "switch_interval_us", json!(5000)), &["/setup/switch_interval_us"]),
         (setup("multiprocessing", "channel", json!("shared_memory")), &["/setup/channel"]),
         (step("hold_while_waiting", json!(true)), &["/recipe/steps/0/hold_while_waiting"]),
         (equipped, &["/recipe/equipment"]),
-        (of_work(json!({"kind": "cpu", "ms": 1, "yield_every_ms": 1})), &["/recipe/steps/0/work/yield_every_ms"]),
-        (of_work(json!({"kind": "cpu", "ms": 1, "gil_held_percent": 50})), &["/recipe/steps/0/work/gil_held_percent"]),
         (of_work(json!({"kind": "exchange", "bytes": 1, "messages": 1})), &["/recipe/steps/0/work/kind"]),
     ];
     for problem in all_refused(&house, table).await {
@@ -192,10 +187,6 @@ async fn what_is_planned_is_refused_as_not_built_yet() {
             assert!(error["detail"].as_str().unwrap().contains("not built yet"), "{error}");
         }
     }
-    // What is said already holds is no wish for more.
-    let harmless = json!({"model": "multithreading", "setup": {"gil": false}, "recipe": {"name": "n",
-        "steps": [{"name": "s", "work": {"kind": "cpu", "ms": 1, "gil_held_percent": 100}}]}});
-    assert_eq!(house.cook(harmless).await["status"], "succeeded");
 }
 
 #[tokio::test]
@@ -229,7 +220,7 @@ async fn faults_are_refused_unless_the_service_allows_them() {
 async fn everything_that_is_wrong_is_reported_at_once() {
     let house = harness::open();
     let order = json!({"model": "asyncio", "dishes": 0, "speed": 0, "timeout_ms": 0, "step_order": "x", "isolation": "y",
-        "labels": {"": ""}, "arrivals": {"rate_per_s": 0}, "setup": {"gil": true, "assistants": 999, "chefs": 1},
+        "labels": {"": ""}, "arrivals": {"rate_per_s": 0}, "setup": {"gil": 1, "assistants": 999, "chefs": 1},
         "recipe": {"name": "", "steps": [{"name": "\n", "work": {"kind": "wait"}, "after": ["none"]}]}});
     let expected: &[&str] = &[
         "/arrivals/rate_per_s",

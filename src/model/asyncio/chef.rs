@@ -2,7 +2,9 @@
 //!
 //! It deliberately starts no thread but the order's own assistants, if it asked for some.
 
+use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinSet, unconstrained};
 
 use super::ASSISTANTS;
+use super::turns::Turns;
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::recipe::{StepRef, Work};
@@ -22,7 +25,7 @@ use crate::domain::spec::Choice;
 use crate::model::pool::{Pool, Task};
 use crate::model::run::{Run, Stepped};
 use crate::model::tune::Staffed;
-use crate::model::work;
+use crate::model::work::{self, Pieces};
 
 /// Dishes that one task of the loop holds. Between two groups other orders get their turn, so a million dishes do not
 /// keep the house's loop for longer than some thousand polls take (about 0.3 ms).
@@ -40,6 +43,8 @@ pub(super) struct Chef {
     run: Arc<Run>,
     assistants: Option<Arc<Pool>>,
     begun: Arc<Begun>,
+    /// Its turns, where it competes with assistants for a GIL.
+    turns: Option<Turns>,
 }
 
 impl Chef {
@@ -50,17 +55,31 @@ impl Chef {
             _ => None,
         };
         let assistants = house_pool.or_else(|| own_pool.clone());
-        let chef = Rc::new(Self { run, assistants, begun: Arc::default() });
-        tokio::select! {
-            biased;
-            () = chef.clone().all() => {}
-            () = chef.run.cancel.requested() => {}
-        }
+        let turns = run.gil.clone().map(Turns::new);
+        let chef = Rc::new(Self { run, assistants, begun: Arc::default(), turns });
+        let cooking = async {
+            tokio::select! {
+                biased;
+                () = chef.clone().all() => {}
+                () = chef.run.cancel.requested() => {}
+            }
+        };
+        chef.by_turns(cooking).await;
         chef.await_assistants().await;
         if let Some(pool) = own_pool {
             pool.close();
         }
         chef.run.finish();
+    }
+
+    /// Polls this with the order's GIL in hand, if it has one.
+    async fn by_turns(&self, cooking: impl Future<Output = ()>) {
+        let mut cooking = pin!(cooking);
+        poll_fn(|cx| match &self.turns {
+            None => cooking.as_mut().poll(cx),
+            Some(turns) => turns.take(&self.run.cancel, || cooking.as_mut().poll(cx)),
+        })
+        .await;
     }
 
     async fn all(self: Rc<Self>) {
@@ -73,7 +92,9 @@ impl Chef {
         let mut groups = JoinSet::new();
         for first in dishes.clone().step_by(GROUP as usize) {
             let group = first..dishes.end.min(first + GROUP);
-            groups.spawn_local(unconstrained(self.clone().group(group, GROUP as usize)));
+            let chef = self.clone();
+            let cooking = async move { chef.by_turns(chef.clone().group(group, GROUP as usize)).await };
+            groups.spawn_local(unconstrained(cooking));
         }
         while groups.join_next().await.is_some() {}
     }
@@ -115,7 +136,15 @@ impl Chef {
                 if !d.is_zero() {
                     tokio::time::sleep(d).await;
                 }
-                ready = self.run.waited(StepRef { dish, step }, ready, seq, started);
+                let at = StepRef { dish, step };
+                ready = match &self.turns {
+                    None => self.run.waited(at, ready, seq, started),
+                    Some(turns) => {
+                        let finished = self.noticed(turns, at, ready, seq, started).finished;
+                        self.end_of_chain(at, finished);
+                        finished
+                    }
+                };
                 continue;
             }
             let done = self.work(at, ready).await;
@@ -123,10 +152,23 @@ impl Chef {
                 return self.dish_over(dish, done.outcome);
             }
             ready = done.finished;
-            if usize::from(step) + 1 == self.run.spec.recipe.steps.len() {
-                self.run.recorder.dish_over(0, dish, ready, true);
-            }
+            self.end_of_chain(StepRef { dish, step }, ready);
         }
+    }
+
+    /// If this was the last step of steps that follow one another, its dish is over with it.
+    fn end_of_chain(&self, at: StepRef, finished: Ns) {
+        if usize::from(at.step) + 1 == self.run.spec.recipe.steps.len() {
+            self.run.recorder.dish_over(0, at.dish, finished, true);
+        }
+    }
+
+    /// A wait that ended by itself, now, while the chef may have been waiting for the GIL.
+    fn noticed(&self, turns: &Turns, at: StepRef, ready: Ns, seq: u32, started: Ns) -> Stepped {
+        let mut done = work::waited(started, clock::now(), Outcome::Succeeded);
+        let due = started + clock::ns(self.run.spec.work(at).wait());
+        done.terms.gil_wait = turns.waited(due, done.finished);
+        self.run.record(0, at, ready, seq, done)
     }
 
     /// A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
@@ -188,10 +230,26 @@ impl Chef {
 
     /// A step that is no wait: done on the loop, or handed over (boxed, for it is the larger half of a dish's size).
     async fn work(&self, at: StepRef, ready: Ns) -> Stepped {
-        match &self.assistants {
-            None => self.run.do_step(0, at, ready),
-            Some(pool) => Box::pin(self.hand_over(pool, at, ready)).await,
+        let yield_every = self.run.spec.step(at).yield_every;
+        match (&self.assistants, yield_every) {
+            (None, None) => self.run.do_step(0, at, ready),
+            (None, Some(piece)) => Box::pin(self.in_pieces(at, ready, piece)).await,
+            (Some(pool), _) => Box::pin(self.hand_over(pool, at, ready)).await,
         }
+    }
+
+    /// A CPU step that lets the loop have its turn between two pieces.
+    async fn in_pieces(&self, at: StepRef, ready: Ns, piece: Duration) -> Stepped {
+        let mut seq = 0;
+        let mut pieces = Pieces::of(self.run.spec.work(at));
+        let announce = |started| seq = self.run.recorder.started(0, at, self.run.offset(started));
+        let (mut done, mut over) = pieces.next(piece, &self.run.cancel, announce);
+        while !over {
+            tokio::task::yield_now().await;
+            let (next, last) = pieces.next(piece, &self.run.cancel, |_| ());
+            (done, over) = (done.then(next), last);
+        }
+        self.run.record(0, at, ready, seq, done)
     }
 
     async fn wait(&self, at: StepRef, ready: Ns, d: Duration) -> Stepped {
@@ -200,7 +258,10 @@ impl Chef {
         if !d.is_zero() {
             tokio::time::sleep(d).await;
         }
-        self.run.record(0, at, ready, seq, work::waited(started, clock::now(), Outcome::Succeeded))
+        match &self.turns {
+            None => self.run.record(0, at, ready, seq, work::waited(started, clock::now(), Outcome::Succeeded)),
+            Some(turns) => self.noticed(turns, at, ready, seq, started),
+        }
     }
 
     /// `to_thread`: an assistant does the step, the chef goes on with other dishes.

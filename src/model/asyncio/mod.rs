@@ -5,11 +5,13 @@
 
 mod chef;
 mod house;
+mod turns;
 
 use std::sync::Arc;
 
 pub use house::HouseChef;
 
+use super::gil::{self, Gil};
 use super::run::Run;
 use super::staff::Staff;
 use super::{Demand, HoldsPlace, HouseSize, Model, ModelInfo, Shape};
@@ -41,6 +43,8 @@ static INFO: ModelInfo = ModelInfo {
             counts: Some(0..=limits::ASSISTANTS),
             default: Choice::Count(0),
         },
+        gil::OPTION,
+        gil::INTERVAL_OPTION,
     ],
     holds_place: HoldsPlace::UntilBegun,
     contains_faults: false,
@@ -48,6 +52,8 @@ static INFO: ModelInfo = ModelInfo {
 
 const CHEF: usize = 0;
 const ASSISTANTS: usize = 1;
+const GIL: usize = 2;
+const SWITCH_INTERVAL: usize = 3;
 
 impl Model for Asyncio {
     fn info(&self) -> &'static ModelInfo {
@@ -67,7 +73,13 @@ impl Model for Asyncio {
             Choice::Count(n) => n.max(1),
             _ => house.pool,
         };
-        Shape { workers, waits_free: true }
+        Shape { workers, computing: if self.gil(spec).is_some() { 1 } else { workers }, waits_free: true }
+    }
+
+    /// A chef without assistants has nobody to compete with.
+    fn gil(&self, spec: &Spec) -> Option<Arc<Gil>> {
+        let is_alone = spec.setup.0[ASSISTANTS] == Choice::Count(0);
+        if is_alone { None } else { gil::of(spec, GIL, SWITCH_INTERVAL) }
     }
 
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {

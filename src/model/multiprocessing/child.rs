@@ -63,7 +63,7 @@ fn serve(mut confinement: Confinement) -> std::io::Result<()> {
     while let Some(frame) = frames::read(&mut stdin)? {
         match frame {
             Down::Step(step) => {
-                let done = confine::within_cpu(step, || work::perform(step, &cancel, |_| ()));
+                let done = confine::within_cpu(step, || work::perform(step, &cancel, None, |_| ()));
                 say(&Up::Done(done))?;
             }
             Down::Cook(spec, start) => cook(*spec, start, &mut confinement)?,

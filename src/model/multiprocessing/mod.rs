@@ -24,6 +24,7 @@ pub use pass::Pass;
 
 use self::shares::Shares;
 use self::ticket::Ticket;
+use super::gil;
 use super::line_run::LineRun;
 use super::run::Run;
 use super::staff::Staff;
@@ -64,6 +65,8 @@ static INFO: ModelInfo = ModelInfo {
             counts: None,
             default: Choice::Word(0),
         },
+        gil::OPTION,
+        gil::INTERVAL_OPTION,
     ],
     holds_place: HoldsPlace::UntilEnded,
     contains_faults: true,
@@ -94,10 +97,11 @@ impl Model for Multiprocessing {
             _ => spec.dishes,
         };
         match inside(spec) {
-            None => Shape { workers: kitchens, waits_free: false },
+            None => Shape { workers: kitchens, computing: kitchens, waits_free: false },
             Some(inner) => {
                 let each = super::get(inner.model).shape(&inner, house);
-                Shape { workers: kitchens.saturating_mul(each.workers), ..each }
+                let all = |each: u32| kitchens.saturating_mul(each);
+                Shape { workers: all(each.workers), computing: all(each.computing), ..each }
             }
         }
     }
@@ -168,7 +172,9 @@ fn inside(spec: &Spec) -> Option<Spec> {
     let id = super::ALL.iter().position(|m| m.info().name == model)?;
     let mut setup = Setup([Choice::Word(0); crate::domain::spec::OPTIONS]);
     for (slot, option) in setup.0.iter_mut().zip(super::ALL[id].info().options) {
-        *slot = option.default;
+        // What both models have (the GIL) holds inside, too.
+        let same = INFO.options.iter().position(|ours| ours.name == option.name);
+        *slot = same.map_or(option.default, |at| spec.setup.0[at]);
     }
     Some(Spec { model: ModelId(id as u8), setup, isolation: Isolation::House, ..spec.clone() })
 }

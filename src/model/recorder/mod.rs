@@ -199,6 +199,11 @@ impl Recorder {
         shard.done.1 += dishes;
     }
 
+    /// Adds how often a GIL went from one thread to another.
+    pub fn add_gil_switches(&self, switches: u64) {
+        self.shard(0).totals.gil_switches += switches;
+    }
+
     /// Adds what the processes of this run used.
     pub fn add_bill(&self, bill: Bill) {
         let mut sum = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
