@@ -35,13 +35,15 @@ pub enum ErrorKind {
     Expired,
     /// A kitchen gave no answer and did nothing, or used far more CPU time than its work needs.
     Hang,
+    /// Some of its steps wait for each other for ever.
+    Deadlock,
 }
 
 impl ErrorKind {
     /// Name on the wire, and slug of its problem page.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired", "hang"][self as usize]
+        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired", "hang", "deadlock"][self as usize]
     }
 }
 

@@ -17,6 +17,7 @@ pub mod line;
 pub mod menu;
 pub mod narration;
 pub mod options;
+pub mod rack;
 pub mod recipe;
 pub mod record;
 pub mod resolve;

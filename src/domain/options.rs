@@ -23,9 +23,6 @@ pub struct OptionInfo {
     pub default: Choice,
 }
 
-/// Options planned in the design that no model has yet: refused with a sentence of their own.
-const NOT_BUILT: [(&str, Value); 1] = [("channel", Value::Nothing)];
-
 /// Options that mean something only where another one is true.
 const ONLY_WITH: [(&str, &str); 1] = [("switch_interval_us", "gil")];
 
@@ -37,12 +34,6 @@ pub fn resolve(model: &str, table: &[OptionInfo], ask: &SetupAsk, at: &str, bad:
     }
     for (name, value) in &ask.0 {
         let pointer = format!("{at}/{name}");
-        if let Some((_, harmless)) = NOT_BUILT.iter().find(|(n, _)| n == name) {
-            if value != harmless {
-                bad.push(Violation::new(pointer, format!("`{name}` is not built yet")));
-            }
-            continue;
-        }
         match table.iter().position(|info| info.name == name) {
             None => bad.push(Violation::new(pointer, unknown(model, table))),
             Some(i) => match choose(&table[i], value) {

@@ -168,6 +168,12 @@ impl StepOrder {
 }
 
 impl Recipe {
+    /// Whether this step needs what all kitchens of an order share.
+    #[must_use]
+    pub fn shares(&self, at: StepRef) -> bool {
+        self.steps[usize::from(at.step)].needs.iter().any(|n| self.equipment[usize::from(*n)].shared)
+    }
+
     /// Steps that must be done before step `i` may start, one bit each.
     #[must_use]
     pub fn before(&self, i: usize, order: StepOrder) -> u128 {

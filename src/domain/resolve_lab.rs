@@ -102,6 +102,12 @@ pub(super) fn needs(ask: &StepAsk, equipment: &[Equipment], at: &str, bad: &mut 
             None => bad.push(Violation::new(format!("{at}/needs/{i}"), "the recipe has no such equipment")),
         }
     }
+    let shared = |k: &&u8| equipment[usize::from(**k)].shared;
+    if found.iter().any(|k| shared(&k)) && !found.iter().all(|k| shared(&k)) {
+        // Two would decide, the kitchen and its parent, and neither could see a circle through both.
+        let detail = "a step needs either what all kitchens share or what its own kitchen has, not both";
+        bad.push(Violation::new(format!("{at}/needs"), detail));
+    }
     found.into()
 }
 

@@ -64,7 +64,6 @@ fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> R
 /// Resolves a recipe of one's own; violations carry pointers below `at`.
 pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe {
     name(&ask.name, limits::NAME_CHARS, &format!("{at}/name"), bad);
-    planned(&[(ask.equipment.is_some(), "equipment")], at, bad);
     let equipment = resolve_lab::equipment(ask.equipment.as_ref(), &format!("{at}/equipment"), bad);
     if ask.steps.is_empty() || ask.steps.len() > limits::STEPS_PER_DISH {
         bad.push(Violation::new(format!("{at}/steps"), format!("must be 1 to {} steps", limits::STEPS_PER_DISH)));
@@ -77,7 +76,6 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
         if taken[..i].iter().any(|s| s.name == step.name) {
             bad.push(Violation::new(format!("{here}/name"), "step names must differ"));
         }
-        planned(&[(step.hold_while_waiting.is_some(), "hold_while_waiting")], &here, bad);
         let mut after = 0_u128;
         for (j, before) in step.after.iter().enumerate() {
             match taken.iter().position(|s| s.name == *before) {
@@ -97,15 +95,6 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
         bad.push(Violation::new(format!("{at}/steps/{}/after", cycle[0]), detail));
     }
     recipe
-}
-
-/// Fields that no model can do anything with yet: refused by name.
-const NOT_BUILT: &[&str] = &["equipment", "hold_while_waiting", "exchange"];
-
-fn planned(fields: &[(bool, &str)], at: &str, bad: &mut Vec<Violation>) {
-    for (_, name) in fields.iter().filter(|(said, name)| *said && NOT_BUILT.contains(name)) {
-        bad.push(Violation::new(format!("{at}/{name}"), format!("`{name}` is not built yet")));
-    }
 }
 
 /// The fields that each kind of work has, apart from `kind`.
@@ -141,12 +130,7 @@ fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
         "wait" => wait(ask, Work::Wait, at, bad),
         "blocking_wait" => wait(ask, Work::BlockingWait, at, bad),
         "cpu" => cpu(ask, at, bad),
-        "exchange" => {
-            if NOT_BUILT.contains(&"exchange") {
-                bad.push(Violation::new(format!("{at}/kind"), "`exchange` is not built yet"));
-            }
-            Step { work: resolve_lab::exchange(ask, at, bad), ..nothing }
-        }
+        "exchange" => Step { work: resolve_lab::exchange(ask, at, bad), ..nothing },
         _ => Step { work: fault(ask.what.as_deref(), at, bad), ..nothing },
     }
 }

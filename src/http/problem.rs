@@ -109,6 +109,8 @@ kinds! {
         "Its expires_in_ms passed while it waited. It was not cooked at all."
     ORDER_HANG "hang" 200 "A kitchen hung"
         "A child process was late with its work and at rest for a second, or used many times the CPU time its work needs. It was ended."
+    ORDER_DEADLOCK "deadlock" 200 "Steps wait for each other for ever"
+        "Each of them holds equipment and waits for what another of them holds. The order's error names them."
     HOUSE_BUSY "house-busy" 200 "The house did not become empty"
         "A comparison needs the house to itself; other orders did not end within 60 s."
 }

@@ -161,7 +161,7 @@ pub struct OrderErrorView<'a> {
     /// Where the kind is explained.
     #[serde(rename = "type")]
     pub problem: String,
-    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown`, `spawn` or `hang`.
+    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown`, `spawn`, `hang` or `deadlock`.
     pub kind: &'static str,
     /// The kind in words.
     pub title: &'static str,

@@ -23,6 +23,8 @@ pub enum Reason {
     Timeout = 2,
     /// The service is going down.
     Shutdown = 3,
+    /// It cannot go on; why is among its errors.
+    Stuck = 4,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -82,7 +84,8 @@ impl Cancel {
             0 => None,
             1 => Some(Reason::Client),
             2 => Some(Reason::Timeout),
-            _ => Some(Reason::Shutdown),
+            3 => Some(Reason::Shutdown),
+            _ => Some(Reason::Stuck),
         }
     }
 
@@ -106,9 +109,18 @@ impl Cancel {
         cut
     }
 
-    /// Calls this when it is asked; at once if it was already.
+    /// Calls this when it is asked, after what was left here before; at once if it was already.
     pub fn on_request(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
+        let mut left = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = left.take();
+        *left = Some(match before {
+            None => Box::new(hook),
+            Some(before) => Box::new(move || {
+                before();
+                hook();
+            }),
+        });
+        drop(left);
         // Asked between the caller's look and now: whoever takes the hook out first calls it.
         if self.is_requested() {
             // The lock is let go before the hook is called: it may end the run, which forgets the hook.

@@ -6,6 +6,8 @@
 pub mod asyncio;
 pub mod cancel;
 pub mod compute;
+pub mod equipment;
+pub mod exchange;
 pub mod gil;
 pub mod line_run;
 pub mod multiprocessing;
@@ -95,6 +97,11 @@ pub trait Model: Sync {
     /// The lock that the threads of this order compete for in this process, if it asked for one.
     fn gil(&self, _spec: &Spec) -> Option<Arc<Gil>> {
         None
+    }
+
+    /// Whether its chef is the only one of the kitchen, with nobody to hand things to.
+    fn is_alone(&self) -> bool {
+        false
     }
 
     /// Hands the run to its executor and returns at once. The run's staff is leased; the model must call

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cancel::{Cancel, Reason};
 use super::compute::Hold;
+use super::equipment::{self, Equipment};
+use super::exchange;
 use super::gil::Gil;
 use super::recorder::Recorder;
 use super::work::{self, Performed};
@@ -14,7 +16,7 @@ use crate::clock;
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{ErrorKind, OrderError, Status};
-use crate::domain::recipe::StepRef;
+use crate::domain::recipe::{StepRef, Work};
 use crate::domain::record::{Outcome, StepRecord};
 use crate::domain::spec::Spec;
 
@@ -59,6 +61,8 @@ pub struct Run {
     pub gil: Option<Arc<Gil>>,
     /// Where steps are written down.
     pub recorder: Recorder,
+    /// What steps share, if they share anything.
+    pub equipment: Option<Arc<Equipment>>,
     start: AtomicU64,
     error: Mutex<Option<OrderError>>,
     over: AtomicBool,
@@ -76,12 +80,14 @@ impl Run {
     /// A run that starts now.
     #[must_use]
     pub fn new(id: OrderId, spec: Arc<Spec>, finisher: Arc<dyn Finisher>) -> Self {
+        let cancel = Cancel::default();
         Self {
             id,
             recorder: Recorder::new(spec.clone()),
             gil: super::get(spec.model).gil(&spec),
+            equipment: Equipment::of(&spec.recipe, &cancel),
             spec,
-            cancel: Cancel::default(),
+            cancel,
             start: AtomicU64::new(clock::now()),
             error: Mutex::new(None),
             over: AtomicBool::new(false),
@@ -123,13 +129,30 @@ impl Run {
 
     /// Does one step on the calling thread, from announcement to record. `ready` is an offset.
     pub fn do_step(&self, lane: usize, at: StepRef, ready: Ns) -> Stepped {
+        if let Some(begun) = equipment::step::Equipping::new(self, lane, at, ready) {
+            return self.do_equipped(begun);
+        }
         let mut seq_started = 0;
         // One reading for the announcement and the record: an event tells the same time live and later.
         let announce = |started| seq_started = self.recorder.started(lane, at, self.offset(started));
-        let percent = self.spec.step(at).gil_held_percent;
-        let hold = self.gil.as_ref().map(|gil| Hold { gil, percent });
-        let performed = work::perform(self.spec.work(at), &self.cancel, hold, announce);
+        let performed = self.perform(at, announce);
         self.record(lane, at, ready, seq_started, performed)
+    }
+
+    /// The lock that a step has to hold, if there is one.
+    pub(super) fn hold(&self, at: StepRef) -> Option<Hold<'_>> {
+        let percent = self.spec.step(at).gil_held_percent;
+        self.gil.as_ref().map(|gil| Hold { gil, percent })
+    }
+
+    /// Does the work of this step on the calling thread.
+    pub(super) fn perform(&self, at: StepRef, begun: impl FnOnce(Ns)) -> Performed {
+        match self.spec.work(at) {
+            Work::Exchange { bytes, messages } if super::get(self.spec.model).is_alone() => {
+                work::handed(begun, || exchange::to_oneself(bytes, messages, &self.cancel))
+            }
+            work => work::perform(work, &self.cancel, self.hold(at), begun),
+        }
     }
 
     /// Writes down a step that was performed, here or in another kitchen.
@@ -207,8 +230,7 @@ impl Run {
             (Some(Reason::Timeout), _) => (Status::Failed, Some(self.timeout_error())),
             (Some(Reason::Shutdown), _) => (Status::Failed, Some(shutdown_error())),
             (Some(Reason::Client), _) => (Status::Canceled, None),
-            (None, Some(error)) => (Status::Failed, Some(error)),
-            (None, None) => (Status::Failed, Some(unexplained())),
+            (None | Some(Reason::Stuck), error) => (Status::Failed, Some(error.unwrap_or_else(unexplained))),
         };
         self.finisher.finished(self, RunEnd { status, error, at: clock::now() });
     }

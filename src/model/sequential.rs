@@ -37,6 +37,10 @@ impl Model for Sequential {
         Shape { workers: 1, computing: 1, waits_free: false }
     }
 
+    fn is_alone(&self) -> bool {
+        true
+    }
+
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {
         staff.pool().push(Task::Job(Box::new(move |lane| cook(LineRun::dish_by_dish(run), lane))));
     }

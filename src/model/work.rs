@@ -5,13 +5,15 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::cancel::Cancel;
 use super::compute::{Compute, Hold};
-use super::gil;
+use super::exchange::{self, Handed};
+use super::gil::{self, Gil};
 use super::stamp::Stamp;
 use crate::clock;
 use crate::domain::Ns;
@@ -89,8 +91,9 @@ pub fn perform(work: Work, cancel: &Cancel, hold: Option<Hold<'_>>, begun: impl 
             (done.terms.gil_wait, done.value) = (compute.gil_wait, compute.value());
             done
         }
-        // Refused until it is built ([`crate::domain::resolve`]).
-        Work::Exchange { .. } => measured(begun, || Outcome::Succeeded),
+        Work::Exchange { bytes, messages } => {
+            without_gil(gil, cancel, || handed(begun, || exchange::to_colleague(bytes, messages, cancel)))
+        }
         Work::Fault(fault) => measured(begun, || fail(fault, cancel)),
     }
 }
@@ -126,10 +129,43 @@ impl Performed {
     }
 }
 
+/// Does what waits for another chef: as with a queue of Python's, the lock is let go meanwhile and had again afterwards.
+fn without_gil(gil: Option<&Arc<Gil>>, cancel: &Cancel, hand: impl FnOnce() -> Performed) -> Performed {
+    gil::leave();
+    let mut done = hand();
+    if gil.is_some() {
+        done.terms.gil_wait = gil::enter(gil, cancel);
+        done.finished = clock::now();
+    }
+    done
+}
+
 /// A wait that is over: nothing but the wait is accounted, a chef who waits uses no core worth reading a clock for.
 #[must_use]
 pub fn waited(started: Ns, finished: Ns, outcome: Outcome) -> Performed {
     Performed { started, finished, terms: Terms::default(), worker: me(), outcome, value: None, error: None }
+}
+
+/// An exchange on an event loop that is over: the loop did other things meanwhile, so no CPU time is this step's.
+#[must_use]
+pub fn exchanged(started: Ns, finished: Ns) -> Performed {
+    let done = waited(started, finished, Outcome::Succeeded);
+    Performed { terms: Terms { exchange: finished - started, ..Terms::default() }, ..done }
+}
+
+/// An exchange on a thread: what it takes beyond CPU time and waiting for a core is the exchange's own.
+pub fn handed(begun: impl FnOnce(Ns), hand: impl FnOnce() -> Handed) -> Performed {
+    let mut error = None;
+    let hand = || {
+        hand().unwrap_or_else(|why| {
+            error = Some(why);
+            Outcome::Failed
+        })
+    };
+    let mut done = measured(begun, hand);
+    done.terms.exchange = (done.finished - done.started).saturating_sub(done.terms.cpu + done.terms.core_wait);
+    done.error = done.error.or(error);
+    done
 }
 
 /// Runs `work` between the clocks; a panic in it is caught and becomes a failed step.

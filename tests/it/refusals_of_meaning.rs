@@ -1,4 +1,4 @@
-//! Orders that are well written and still cannot be: above a limit, contradictory, or asking for what is not built yet.
+//! Orders that are well written and still cannot be: above a limit or contradictory.
 //!
 //! Syntax and types are in `refusals.rs`. Whether the largest order that is accepted can be cooked is deliberately not
 //! looked at here.
@@ -166,27 +166,6 @@ async fn names_are_one_to_a_hundred_characters_that_can_be_printed() {
     let good =
         json!([wait(&"ü".repeat(100), json!([])), wait("<b>&\"'`$(x)", json!([])), wait("日本語 🍝", json!([]))]);
     assert_eq!(house.cook(of_steps(good)).await["status"], "succeeded");
-}
-
-#[tokio::test]
-async fn what_is_planned_is_refused_as_not_built_yet() {
-    let house = harness::open();
-    let step =
-        |field: &str, value: Value| of_steps(json!([{"name": "s", "work": {"kind": "wait", "ms": 1}, field: value}]));
-    let setup = |model: &str, name: &str, value: Value| json!({"model": model, "io_ms": 0, "setup": {name: value}});
-    let equipped = json!({"model": "asyncio", "recipe": {"name": "n", "equipment": {"stove": {"capacity": 2}},
-        "steps": [{"name": "s", "work": {"kind": "wait", "ms": 1}, "needs": ["stove"]}]}});
-    let table: Vec<(Value, &[&str])> = vec![
-        (setup("multiprocessing", "channel", json!("shared_memory")), &["/setup/channel"]),
-        (step("hold_while_waiting", json!(true)), &["/recipe/steps/0/hold_while_waiting"]),
-        (equipped, &["/recipe/equipment"]),
-        (of_work(json!({"kind": "exchange", "bytes": 1, "messages": 1})), &["/recipe/steps/0/work/kind"]),
-    ];
-    for problem in all_refused(&house, table).await {
-        for error in problem["errors"].as_array().unwrap() {
-            assert!(error["detail"].as_str().unwrap().contains("not built yet"), "{error}");
-        }
-    }
 }
 
 #[tokio::test]

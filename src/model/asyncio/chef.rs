@@ -22,10 +22,12 @@ use crate::domain::Ns;
 use crate::domain::recipe::{StepRef, Work};
 use crate::domain::record::Outcome;
 use crate::domain::spec::Choice;
+use crate::model::equipment::step::Equipping;
+use crate::model::exchange;
 use crate::model::pool::{Pool, Task};
 use crate::model::run::{Run, Stepped};
 use crate::model::tune::Staffed;
-use crate::model::work::{self, Pieces};
+use crate::model::work::{self, Performed, Pieces};
 
 /// Dishes that one task of the loop holds. Between two groups other orders get their turn, so a million dishes do not
 /// keep the house's loop for longer than some thousand polls take (about 0.3 ms).
@@ -130,7 +132,9 @@ impl Chef {
         for step in 0..self.run.spec.recipe.steps.len() as u16 {
             let at = StepRef { dish, step };
             // The wait stands here once more, unfolded: what a dish holds across it is what a million of them occupy.
-            if let Work::Wait(d) = self.run.spec.work(at) {
+            if let Work::Wait(d) = self.run.spec.work(at)
+                && self.run.equipment.is_none()
+            {
                 let started = clock::now();
                 let seq = self.run.recorder.started(0, at, self.run.offset(started));
                 if !d.is_zero() {
@@ -139,8 +143,9 @@ impl Chef {
                 let at = StepRef { dish, step };
                 ready = match &self.turns {
                     None => self.run.waited(at, ready, seq, started),
-                    Some(turns) => {
-                        let finished = self.noticed(turns, at, ready, seq, started).finished;
+                    Some(_) => {
+                        let done = self.awake(started, self.run.spec.work(at).wait());
+                        let finished = self.run.record(0, at, ready, seq, done).finished;
                         self.end_of_chain(at, finished);
                         finished
                     }
@@ -164,11 +169,12 @@ impl Chef {
     }
 
     /// A wait that ended by itself, now, while the chef may have been waiting for the GIL.
-    fn noticed(&self, turns: &Turns, at: StepRef, ready: Ns, seq: u32, started: Ns) -> Stepped {
+    fn awake(&self, started: Ns, wait: Duration) -> Performed {
         let mut done = work::waited(started, clock::now(), Outcome::Succeeded);
-        let due = started + clock::ns(self.run.spec.work(at).wait());
-        done.terms.gil_wait = turns.waited(due, done.finished);
-        self.run.record(0, at, ready, seq, done)
+        if let Some(turns) = &self.turns {
+            done.terms.gil_wait = turns.waited(started + clock::ns(wait), done.finished);
+        }
+        done
     }
 
     /// A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
@@ -223,33 +229,70 @@ impl Chef {
 
     async fn step(&self, at: StepRef, ready: Ns) -> Stepped {
         match self.run.spec.work(at) {
-            Work::Wait(d) => self.wait(at, ready, d).await,
+            Work::Wait(d) if self.run.equipment.is_none() => self.wait(at, ready, d).await,
             _ => self.work(at, ready).await,
         }
     }
 
-    /// A step that is no wait: done on the loop, or handed over (boxed, for it is the larger half of a dish's size).
+    /// A step that is no plain wait: done on the loop, or handed over (boxed, for it is the larger half of a dish's size).
     async fn work(&self, at: StepRef, ready: Ns) -> Stepped {
-        let yield_every = self.run.spec.step(at).yield_every;
-        match (&self.assistants, yield_every) {
-            (None, None) => self.run.do_step(0, at, ready),
-            (None, Some(piece)) => Box::pin(self.in_pieces(at, ready, piece)).await,
-            (Some(pool), _) => Box::pin(self.hand_over(pool, at, ready)).await,
+        let work = self.run.spec.work(at);
+        let turns = matches!(work, Work::Wait(_) | Work::Exchange { .. });
+        let lets_turn = turns || self.run.equipment.is_some() || self.run.spec.step(at).yield_every.is_some();
+        match &self.assistants {
+            Some(pool) if !turns => Box::pin(self.hand_over(pool, at, ready)).await,
+            _ if lets_turn => Box::pin(self.on_loop(at, ready, work)).await,
+            _ => self.run.do_step(0, at, ready),
         }
     }
 
-    /// A CPU step that lets the loop have its turn between two pieces.
-    async fn in_pieces(&self, at: StepRef, ready: Ns, piece: Duration) -> Stepped {
-        let mut seq = 0;
-        let mut pieces = Pieces::of(self.run.spec.work(at));
-        let announce = |started| seq = self.run.recorder.started(0, at, self.run.offset(started));
-        let (mut done, mut over) = pieces.next(piece, &self.run.cancel, announce);
+    /// A step during which the loop turns: while it waits for its equipment, or between its pieces.
+    async fn on_loop(&self, at: StepRef, ready: Ns, work: Work) -> Stepped {
+        let run = &self.run;
+        let Some(begun) = Equipping::new(run, 0, at, ready) else {
+            let started = clock::now();
+            let seq = run.recorder.started(0, at, run.offset(started));
+            return run.record(0, at, ready, seq, Performed { started, ..self.perform(at, started, work).await });
+        };
+        match begun.claim.all().await {
+            Err(refusal) => begun.refused(run, refusal),
+            Ok(held_idle) => {
+                let equipped = clock::now();
+                let done = self.perform(at, equipped, work).await;
+                begun.done(run, equipped, held_idle, done)
+            }
+        }
+    }
+
+    async fn perform(&self, at: StepRef, started: Ns, work: Work) -> Performed {
+        match work {
+            Work::Wait(d) => {
+                if !d.is_zero() {
+                    tokio::time::sleep(d).await;
+                }
+                self.awake(started, d)
+            }
+            Work::Exchange { bytes, messages } => {
+                exchange::on_loop(bytes, messages).await;
+                work::exchanged(started, clock::now())
+            }
+            _ => match self.run.spec.step(at).yield_every {
+                None => work::perform(work, &self.run.cancel, self.run.hold(at), |_| ()),
+                Some(piece) => self.in_pieces(work, piece).await,
+            },
+        }
+    }
+
+    /// CPU work that lets the loop have its turn between two pieces.
+    async fn in_pieces(&self, work: Work, piece: Duration) -> Performed {
+        let mut pieces = Pieces::of(work);
+        let (mut done, mut over) = pieces.next(piece, &self.run.cancel, |_| ());
         while !over {
             tokio::task::yield_now().await;
             let (next, last) = pieces.next(piece, &self.run.cancel, |_| ());
             (done, over) = (done.then(next), last);
         }
-        self.run.record(0, at, ready, seq, done)
+        done
     }
 
     async fn wait(&self, at: StepRef, ready: Ns, d: Duration) -> Stepped {
@@ -258,10 +301,7 @@ impl Chef {
         if !d.is_zero() {
             tokio::time::sleep(d).await;
         }
-        match &self.turns {
-            None => self.run.record(0, at, ready, seq, work::waited(started, clock::now(), Outcome::Succeeded)),
-            Some(turns) => self.noticed(turns, at, ready, seq, started),
-        }
+        self.run.record(0, at, ready, seq, self.awake(started, d))
     }
 
     /// `to_thread`: an assistant does the step, the chef goes on with other dishes.

@@ -1,8 +1,9 @@
 //! The kitchen itself: what this binary is when its parent re-executes it.
 //!
 //! It reads frames from stdin and answers on stdout until stdin ends, also in the middle of a step: then there is nobody
-//! left to work for. One thread: a step is done between two frames. It deliberately opens nothing and inherits nothing but
-//! stdin, stdout and stderr.
+//! left to work for. One thread: a step is done between two frames. Only who cooks whole dishes that need what other
+//! kitchens share does so beside, so that somebody hears what is lent. It deliberately inherits nothing but stdin, stdout
+//! and stderr, and opens nothing but memory its parent shares with it.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,16 +14,18 @@ use uuid::Uuid;
 
 use super::confine::{self, Confinement};
 use super::frames::{self, Down, Up};
+use super::hands::Hands;
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::OrderError;
 use crate::domain::spec::Spec;
 use crate::domain::summary::Bill;
-use crate::model::cancel::{self, Cancel};
+use crate::model::cancel;
+use crate::model::equipment::{Equipment, Lender};
 use crate::model::run::{Finisher, Run, RunEnd};
 use crate::model::staff::{Staff, StaffConfig};
-use crate::model::{tune, work};
+use crate::model::tune;
 
 /// First argument of a kitchen.
 pub const ARGUMENT: &str = "__kitchen";
@@ -51,22 +54,36 @@ pub fn main(mut args: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCo
     Some(if serve(confinement).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn say(frame: &Up) -> std::io::Result<()> {
+pub(super) fn say(frame: &Up) -> std::io::Result<()> {
+    // A frame above the pipe's atomic size is written in parts, and threads that need shared equipment speak, too.
+    static WHOLE: Mutex<()> = Mutex::new(());
+    let _whole = WHOLE.lock().unwrap_or_else(PoisonError::into_inner);
     frames::write(rustix::stdio::stdout(), frame)
 }
 
 fn serve(mut confinement: Confinement) -> std::io::Result<()> {
     say(&Up::Hello)?;
-    // Whoever holds the other end of stdin is the one this work is for.
-    let cancel = Cancel::with_lifeline();
+    let mut hands = Hands::new();
+    let mut borrower: Option<Arc<Equipment>> = None;
     let mut stdin = std::io::stdin().lock();
     while let Some(frame) = frames::read(&mut stdin)? {
         match frame {
-            Down::Step(step) => {
-                let done = confine::within_cpu(step, || work::perform(step, &cancel, None, |_| ()));
-                say(&Up::Done(done))?;
+            Down::Step(task) => say(&Up::Done(hands.step(&task, &mut stdin)?))?,
+            Down::Cook(spec, start, false) => Cooking::begin(*spec, start, &mut confinement, None).report()?,
+            Down::Cook(spec, start, true) => {
+                let lender = Box::new(|word| drop(say(&Up::from(word))));
+                let cooking = Cooking::begin(*spec, start, &mut confinement, Some(lender));
+                borrower.clone_from(&cooking.run.equipment);
+                // This thread hears what is lent; without another one to cook there is nothing to be done.
+                std::thread::Builder::new().name("cook".to_owned()).spawn(move || {
+                    if cooking.report().is_err() {
+                        std::process::exit(1);
+                    }
+                })?;
             }
-            Down::Cook(spec, start) => cook(*spec, start, &mut confinement)?,
+            Down::Lent(claim, held_idle) => borrower.iter().for_each(|equipment| equipment.lent(claim, held_idle)),
+            // Heard where things are handed over.
+            Down::Taken => {}
             Down::Bye => {
                 let bill = own_bill(Bill::default());
                 return say(&Up::Farewell(bill));
@@ -102,29 +119,45 @@ impl Upstairs {
     }
 }
 
-/// Cooks an order or a share of one with staff of this process, and reports while it does.
-fn cook(spec: Spec, start: Ns, confinement: &mut Confinement) -> std::io::Result<()> {
-    let config = StaffConfig { kitchen_memory: confinement.memory(), ..StaffConfig::of_this_process() };
-    confinement.widen(&spec, config.cores);
-    let upstairs = Arc::new(Upstairs::default());
-    let model = crate::model::get(spec.model);
-    let run = Arc::new(Run::new(OrderId(Uuid::nil()), Arc::new(spec), upstairs.clone()));
-    run.set_start(start);
-    let staff = Staff::new(config);
-    model.start(run.clone(), &staff);
-    let error: Option<OrderError> = loop {
-        let end = upstairs.wait();
-        let delta = run.recorder.drain();
-        if !delta.is_empty() {
-            say(&Up::Live(delta))?;
+/// An order, or a share of one, in the hands of staff of this process.
+struct Cooking {
+    run: Arc<Run>,
+    upstairs: Arc<Upstairs>,
+    staff: Arc<Staff>,
+}
+
+impl Cooking {
+    fn begin(spec: Spec, start: Ns, confinement: &mut Confinement, lender: Option<Lender>) -> Self {
+        let config = StaffConfig { kitchen_memory: confinement.memory(), ..StaffConfig::of_this_process() };
+        confinement.widen(&spec, config.cores);
+        let upstairs = Arc::new(Upstairs::default());
+        let model = crate::model::get(spec.model);
+        let run = Arc::new(Run::new(OrderId(Uuid::nil()), Arc::new(spec), upstairs.clone()));
+        run.set_start(start);
+        if let Some((equipment, lender)) = run.equipment.as_ref().zip(lender) {
+            equipment.borrow_from(lender);
         }
-        if let Some(end) = end {
-            break end.error;
-        }
-        if cancel::is_lifeline_cut() {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
-        }
-    };
-    confine::allow_cpu(None);
-    say(&Up::End(error, own_bill(staff.dismiss())))
+        let staff = Staff::new(config);
+        model.start(run.clone(), &staff);
+        Self { run, upstairs, staff }
+    }
+
+    /// Reports until it is over.
+    fn report(self) -> std::io::Result<()> {
+        let error: Option<OrderError> = loop {
+            let end = self.upstairs.wait();
+            let delta = self.run.recorder.drain();
+            if !delta.is_empty() {
+                say(&Up::Live(delta))?;
+            }
+            if let Some(end) = end {
+                break end.error;
+            }
+            if cancel::is_lifeline_cut() {
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+        };
+        confine::allow_cpu(None);
+        say(&Up::End(error, own_bill(self.staff.dismiss())))
+    }
 }

@@ -4,7 +4,7 @@
 //! Both ends are this one file, so the protocol cannot drift. It deliberately has no version: a kitchen is its parent's
 //! own binary.
 
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
@@ -16,9 +16,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::domain::Ns;
 use crate::domain::job::OrderError;
-use crate::domain::recipe::Work;
+use crate::domain::rack::ClaimId;
+use crate::domain::recipe::{StepRef, Work};
 use crate::domain::spec::Spec;
 use crate::domain::summary::Bill;
+use crate::model::equipment::Word;
+use crate::model::exchange;
 use crate::model::recorder::Delta;
 use crate::model::work::Performed;
 
@@ -26,11 +29,26 @@ use crate::model::work::Performed;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Down {
     /// Do this one step.
-    Step(Work),
-    /// Cook this order or share; its clock started then.
-    Cook(Box<Spec>, Ns),
+    Step(Task),
+    /// Cook this order or share; its clock started then. The last word: whether shared equipment is asked for up here.
+    Cook(Box<Spec>, Ns, bool),
+    /// A claim has what it asked for; it held a part of it for this long while it waited for the rest.
+    Lent(ClaimId, Ns),
+    /// Everything that was handed over has been taken.
+    Taken,
     /// Say what you used, and end.
     Bye,
+}
+
+/// One step for a kitchen.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Task {
+    /// What to do.
+    pub(super) work: Work,
+    /// The step, if it needs shared equipment and has to ask for it first.
+    pub(super) asks: Option<StepRef>,
+    /// The parent's descriptor of the memory to hand things over in; the pipe, if there is none.
+    pub(super) ring: Option<i32>,
 }
 
 /// From a kitchen.
@@ -40,12 +58,27 @@ pub(super) enum Up {
     Hello,
     /// The step is over.
     Done(Performed),
+    /// A claim asks for the shared equipment of a step.
+    Need(ClaimId, StepRef),
+    /// A claim gives back what it has, or asks no more.
+    Back(ClaimId),
+    /// So many messages follow, each with its length before it as a frame has.
+    Hand(u32),
     /// What has been written down since the last report.
     Live(Delta),
     /// The order or share is over; with what it used, its own children included.
     End(Option<OrderError>, Bill),
     /// Last words.
     Farewell(Bill),
+}
+
+impl From<Word> for Up {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Need(id, at) => Self::Need(id, at),
+            Word::Back(id) => Self::Back(id),
+        }
+    }
 }
 
 /// Largest frame: the books of a million dishes take some 10 MiB; anything above this is a broken stream.
@@ -76,6 +109,41 @@ pub(super) fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => room_in(&to)?,
             Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes one message of an exchange.
+pub(super) fn write_message(to: impl AsFd, bytes: u32) -> io::Result<()> {
+    let head = bytes.to_le_bytes();
+    let mut both = [IoSlice::new(&head), IoSlice::new(exchange::thing(bytes))];
+    let mut left = &mut both[..];
+    while !left.is_empty() {
+        match rustix::io::writev(&to, left) {
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of a message that are in hand at once: what a pipe holds.
+const HANDFUL_BYTES: usize = 64 * 1024;
+
+/// Takes the messages of an exchange.
+pub(super) async fn take_messages(from: &mut (impl AsyncRead + Unpin), messages: u32) -> io::Result<()> {
+    let mut hands = vec![0_u8; HANDFUL_BYTES];
+    for _ in 0..messages {
+        let mut prefix = [0_u8; 4];
+        from.read_exact(&mut prefix).await?;
+        let mut left = length(prefix)?;
+        while left > 0 {
+            let part = left.min(HANDFUL_BYTES);
+            from.read_exact(&mut hands[..part]).await?;
+            std::hint::black_box(&hands);
+            left -= part;
         }
     }
     Ok(())

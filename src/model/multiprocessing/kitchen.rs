@@ -11,12 +11,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustix::fd::OwnedFd;
 use rustix::process::Signal;
 
-use super::frames::{self, Down};
+use super::CHANNEL;
+use super::frames::{self, Down, Task};
+use super::lending::Loans;
+use super::ring::Taker;
 use super::shares::Share;
 use super::watch::{Measure, Suspicion};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::job::ErrorKind;
+use crate::domain::recipe::Work;
+use crate::domain::spec::Choice;
 use crate::model::line_run::{LineRun, Taken};
 use crate::model::run::Run;
 use crate::model::work::OOM_EXIT_CODE;
@@ -38,10 +43,16 @@ impl Unit {
         }
     }
 
-    fn frame(&self) -> Down {
+    fn frame(&self, kitchen: &Kitchen) -> Down {
         match self {
-            Self::Step { line, taken, .. } => Down::Step(line.run.spec.work(taken.at)),
-            Self::Share(share) => Down::Cook(Box::new(share.spec.clone()), share.run().start()),
+            Self::Step { line, taken, .. } => {
+                let (spec, at) = (&line.run.spec, taken.at);
+                let work = spec.work(at);
+                let in_memory = matches!(work, Work::Exchange { .. }) && spec.setup.0[CHANNEL] != Choice::Word(0);
+                let asks = spec.recipe.shares(at).then_some(at);
+                Down::Step(Task { work, asks, ring: in_memory.then(|| kitchen.ring()) })
+            }
+            Self::Share(share) => Down::Cook(Box::new(share.spec.clone()), share.run().start(), share.borrows()),
         }
     }
 }
@@ -57,6 +68,9 @@ pub(super) struct Kitchen {
     stdin: Mutex<Option<OwnedFd>>,
     child: Mutex<Child>,
     in_hand: Mutex<Option<Unit>>,
+    /// What it has of what its order's kitchens share.
+    pub(super) loans: Loans,
+    taker: OnceLock<Option<Taker>>,
     started: Ns,
     suspicion: Mutex<Suspicion>,
     /// Its run was stopped, and it with it.
@@ -79,6 +93,8 @@ impl Kitchen {
             stdin: Mutex::new(stdin),
             child: Mutex::new(child),
             in_hand: Mutex::new(None),
+            loans: Loans::default(),
+            taker: OnceLock::new(),
             started: clock::now(),
             suspicion: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -89,12 +105,12 @@ impl Kitchen {
 
     /// Hands over a unit. A kitchen that is gone keeps it until its end is noticed.
     pub(super) fn give(&self, unit: Unit) {
-        let frame = unit.frame();
+        let frame = unit.frame(self);
         *self.hand() = Some(unit);
         self.say(&frame);
     }
 
-    fn say(&self, frame: &Down) {
+    pub(super) fn say(&self, frame: &Down) {
         let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fd) = stdin.as_ref()
             && let Err(error) = frames::write(fd, frame)
@@ -107,6 +123,18 @@ impl Kitchen {
 
     fn hand(&self) -> std::sync::MutexGuard<'_, Option<Unit>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run it works for.
+    pub(super) fn run(&self) -> Option<Arc<Run>> {
+        self.hand().as_ref().map(|unit| unit.run().clone())
+    }
+
+    /// The descriptor of the memory it shares with the house, made when it is first needed. Without one the kitchen finds
+    /// nothing there, and says so.
+    fn ring(&self) -> i32 {
+        let start = || Taker::start().inspect_err(|error| tracing::error!(%error, "cannot share memory")).ok();
+        self.taker.get_or_init(start).as_ref().map_or(-1, Taker::fd)
     }
 
     /// Takes the unit back.
@@ -144,7 +172,9 @@ impl Kitchen {
     pub(super) fn look(&self, now: Ns) {
         let measure = self.hand().as_ref().map(Measure::of);
         let starting = || (!self.greeted.load(Ordering::Acquire)).then(|| Measure::of_start(self.started));
-        let Some(measure) = measure.or_else(starting) else { return };
+        let Some(mut measure) = measure.or_else(starting) else { return };
+        let Some(granted) = self.loans.last_granted() else { return };
+        measure.since = measure.since.max(granted);
         let mut suspicion = self.suspicion.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(how) = suspicion.look(self, &measure, now) {
             tracing::warn!(how, "a kitchen hangs and is ended");

@@ -9,9 +9,12 @@ mod brigade;
 pub mod child;
 mod confine;
 mod frames;
+mod hands;
 mod kitchen;
+mod lending;
 mod oom;
 mod pass;
+mod ring;
 mod shares;
 mod ticket;
 mod trouble;
@@ -67,6 +70,14 @@ static INFO: ModelInfo = ModelInfo {
         },
         gil::OPTION,
         gil::INTERVAL_OPTION,
+        OptionInfo {
+            name: "channel",
+            summary: "what an exchange between kitchens goes through; chefs inside one kitchen hand things over in its \
+                      own memory",
+            words: &["pipe", "shared_memory"],
+            counts: None,
+            default: Choice::Word(0),
+        },
     ],
     holds_place: HoldsPlace::UntilEnded,
     contains_faults: true,
@@ -75,6 +86,7 @@ static INFO: ModelInfo = ModelInfo {
 const KITCHENS: usize = 0;
 const INSIDE: usize = 1;
 const START: usize = 2;
+const CHANNEL: usize = 3;
 
 impl Model for Multiprocessing {
     fn info(&self) -> &'static ModelInfo {

@@ -20,8 +20,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::brigade::Brigade;
 use super::child;
-use super::frames::{self, Up};
+use super::frames::{self, Down, Up};
 use super::kitchen::{Kitchen, Unit, cause};
+use super::lending::lend;
 use super::oom::OomKills;
 use super::trouble::Trouble;
 use super::watch::LOOK;
@@ -113,12 +114,18 @@ impl Pass {
             let mut buffer = Vec::new();
             let words = loop {
                 match frames::receive(&mut pipe, &mut buffer).await {
+                    Ok(Up::Hand(messages)) => {
+                        if frames::take_messages(&mut pipe, messages).await.is_ok() {
+                            kitchen.say(&Down::Taken);
+                        }
+                    }
                     Ok(frame) => self.hear(frame, &kitchen, &brigade),
                     Err(words) => break words,
                 }
             };
             kitchen.said(words);
         }
+        kitchen.loans.end_all();
         let status = bury(&kitchen).await;
         self.kitchens().remove(&kitchen.pid);
         self.alive.fetch_sub(1, Ordering::AcqRel);
@@ -148,9 +155,14 @@ impl Pass {
                 brigade.greeted(kitchen);
             }
             Up::Done(done) => brigade.step_done(kitchen, done),
+            Up::Need(id, at) => lend(kitchen, id, at),
+            Up::Back(id) => kitchen.loans.end(id),
+            // What follows it is not frames: heard where frames are read.
+            Up::Hand(_) => {}
             Up::Live(delta) => kitchen.with_share(|share| share.absorb(kitchen.lane, delta)),
             Up::End(error, bill) => {
                 // Not into the sum of all children: the kitchen says it once more when it ends.
+                kitchen.loans.end_all();
                 if let Some(Unit::Share(share)) = kitchen.take() {
                     share.end(error, bill);
                 }

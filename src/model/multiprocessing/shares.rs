@@ -11,6 +11,7 @@ use crate::domain::Ns;
 use crate::domain::job::{ErrorKind, OrderError};
 use crate::domain::spec::{Isolation, Spec};
 use crate::domain::summary::Bill;
+use crate::model::cancel::Reason;
 use crate::model::recorder::Delta;
 use crate::model::run::Run;
 
@@ -93,6 +94,12 @@ impl Share {
         &self.all.run
     }
 
+    /// Whether its kitchen asks here for what it needs of what all kitchens share. One that cooks a whole order does not.
+    pub(super) fn borrows(&self) -> bool {
+        let spec = &self.run().spec;
+        spec.isolation == Isolation::House && spec.recipe.equipment.iter().any(|piece| piece.shared)
+    }
+
     /// Takes in what the kitchen wrote.
     pub(super) fn absorb(&mut self, lane: usize, delta: Delta) {
         self.heard = clock::now();
@@ -103,7 +110,11 @@ impl Share {
     /// The kitchen is done with it.
     pub(super) fn end(self, error: Option<OrderError>, bill: Bill) {
         if let Some(error) = error {
+            let is_stuck = error.kind == ErrorKind::Deadlock;
             self.run().fail(error.kind, error.detail, error.at);
+            if is_stuck {
+                self.run().cancel.request(Reason::Stuck);
+            }
         }
         if self.run().spec.isolation == Isolation::Kitchen {
             self.run().recorder.add_bill(bill);
