@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 pub use crate::domain::Ns;
+use crate::domain::summary::ProcessUse;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -83,6 +84,26 @@ pub fn peak_rss_bytes() -> u64 {
     status_kib("VmHWM:") * 1024
 }
 
+/// What this process has used so far. With `pss` also its proportional set size (`Pss` of `/proc/self/smaps_rollup`), which
+/// costs the kernel a walk over its pages: some 0.1 ms and more.
+#[must_use]
+pub fn process_use(pss: bool) -> ProcessUse {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
+    let count = |of: fn(&nix::sys::resource::Usage) -> i64| {
+        usage.as_ref().map_or(0, |usage| u64::try_from(of(usage)).unwrap_or(0))
+    };
+    ProcessUse {
+        pid: std::process::id(),
+        cpu: process_cpu(),
+        peak_rss_bytes: peak_rss_bytes(),
+        pss_bytes: if pss { kib_of("/proc/self/smaps_rollup", "Pss:") * 1024 } else { 0 },
+        switches: [count(|u| u.voluntary_context_switches()), count(|u| u.involuntary_context_switches())],
+        faults: [count(|u| u.minor_page_faults()), count(|u| u.major_page_faults())],
+        ..ProcessUse::default()
+    }
+}
+
 /// Resident set of this process now, in bytes: `VmRSS` of `/proc/self/status`.
 #[must_use]
 pub fn rss_bytes() -> u64 {
@@ -96,7 +117,11 @@ pub fn address_space_bytes() -> u64 {
 }
 
 fn status_kib(key: &str) -> u64 {
-    std::fs::read_to_string("/proc/self/status")
+    kib_of("/proc/self/status", key)
+}
+
+fn kib_of(file: &str, key: &str) -> u64 {
+    std::fs::read_to_string(file)
         .ok()
         .and_then(|text| {
             let line = text.lines().find(|l| l.starts_with(key))?;

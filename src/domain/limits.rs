@@ -62,6 +62,8 @@ pub const ASSISTANTS: u32 = 256;
 pub const RECORDS: u64 = 10_000;
 /// Seconds a request may be held by `wait`.
 pub const HOLD_S: u64 = 60;
+/// Processes of an order whose figures are kept one by one, beside the sums over all.
+pub const PROCESS_ROWS: usize = 64;
 /// Event streams open at once.
 pub const STREAMS: usize = 1_000;
 /// Orders on one page of a list, and what a page holds when nothing is said.

@@ -31,7 +31,7 @@ impl Outcome {
 }
 
 /// Thread of execution that ran a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Worker {
     /// Process id.
     pub pid: u32,

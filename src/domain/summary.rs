@@ -33,13 +33,101 @@ impl Agreed {
     }
 }
 
-/// Memory and CPU of the processes an order had to itself (isolation `kitchen`).
+/// What a process used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bill {
-    /// Sum of `VmHWM` over its processes, bytes.
-    pub peak_rss_bytes: u64,
-    /// Sum of their CPU time.
+pub struct ProcessUse {
+    /// Its id; 0 in a sum.
+    pub pid: u32,
+    /// CPU time of all its threads.
     pub cpu: Ns,
+    /// `VmHWM`, bytes.
+    pub peak_rss_bytes: u64,
+    /// `Pss` when it ended, bytes; 0 if nobody looked.
+    pub pss_bytes: u64,
+    /// Voluntary and involuntary context switches.
+    pub switches: [u64; 2],
+    /// Minor and major page faults.
+    pub faults: [u64; 2],
+    /// Largest lag of the ticker on its house loop.
+    pub loop_lag: Ns,
+    /// From the call that started it to its account.
+    pub lived: Ns,
+    /// From the call that started it to its greeting.
+    pub spawn: Ns,
+    /// Messages over its pipe, both ways.
+    pub messages: u64,
+    /// Their bytes.
+    pub message_bytes: u64,
+    /// From sending to receiving, of steps and their results.
+    pub transit: Ns,
+}
+
+impl ProcessUse {
+    /// Adds another: what can be summed up is, of the rest the largest is kept.
+    fn add(&mut self, other: &Self) {
+        self.cpu += other.cpu;
+        self.peak_rss_bytes += other.peak_rss_bytes;
+        self.pss_bytes += other.pss_bytes;
+        for i in 0..2 {
+            self.switches[i] += other.switches[i];
+            self.faults[i] += other.faults[i];
+        }
+        self.loop_lag = self.loop_lag.max(other.loop_lag);
+        self.lived = self.lived.max(other.lived);
+        self.spawn = self.spawn.max(other.spawn);
+        self.messages += other.messages;
+        self.message_bytes += other.message_bytes;
+        self.transit += other.transit;
+    }
+}
+
+/// What the processes used that an order had to itself (isolation `kitchen`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// How many they were.
+    pub processes: u32,
+    /// All together.
+    pub sum: ProcessUse,
+    /// Time to start them, added up.
+    pub spawn_sum: Ns,
+    /// Proportional set size times life, byte milliseconds, of those whose `pss_bytes` was looked at.
+    pub pss_byte_ms: u64,
+    /// How many those were.
+    pub pss_known: u32,
+    /// Each of them, the first [`super::limits::PROCESS_ROWS`].
+    pub rows: Vec<ProcessUse>,
+}
+
+impl Bill {
+    /// Of one process.
+    #[must_use]
+    pub fn of(used: ProcessUse) -> Self {
+        Self {
+            processes: 1,
+            sum: ProcessUse { pid: 0, ..used },
+            spawn_sum: used.spawn,
+            pss_byte_ms: used.pss_bytes.saturating_mul(used.lived / 1_000_000),
+            pss_known: u32::from(used.pss_bytes > 0),
+            rows: vec![used],
+        }
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: &Self) {
+        self.processes += other.processes;
+        self.sum.add(&other.sum);
+        self.spawn_sum += other.spawn_sum;
+        self.pss_byte_ms = self.pss_byte_ms.saturating_add(other.pss_byte_ms);
+        self.pss_known += other.pss_known;
+        let room = super::limits::PROCESS_ROWS.saturating_sub(self.rows.len());
+        self.rows.extend(other.rows.iter().take(room));
+    }
+
+    /// A sum over those whose proportional set size is known, scaled to all.
+    #[must_use]
+    pub fn scaled(&self, sum: u64) -> u64 {
+        (u128::from(sum) * u128::from(self.processes) / u128::from(self.pss_known.max(1))) as u64
+    }
 }
 
 /// Everything written down of a run.
@@ -80,8 +168,12 @@ pub struct Summary {
     pub makespan: Ns,
     /// Mean completion time of the dishes that succeeded.
     pub mean_dish: Option<Ns>,
-    /// 95th percentile of the same (nearest rank).
+    /// Median of the same (nearest rank, as the others).
+    pub p50_dish: Option<Ns>,
+    /// 95th percentile of the same.
     pub p95_dish: Option<Ns>,
+    /// The largest of them.
+    pub max_dish: Option<Ns>,
     /// Dishes that succeeded.
     pub dishes_succeeded: u32,
     /// Dishes that failed.
@@ -120,7 +212,9 @@ pub fn close(spec: &Spec, mut harvest: Harvest, elapsed: Ns, events: u32, sample
     let summary = Summary {
         makespan: if harvest.totals.last > 0 { harvest.totals.last } else { elapsed },
         mean_dish: (!dishes.is_empty()).then(|| (sum / dishes.len() as u128) as Ns),
+        p50_dish: percentile(dishes, 50),
         p95_dish: percentile(dishes, 95),
+        max_dish: dishes.last().copied(),
         dishes_succeeded: dishes.len() as u32,
         dishes_failed: harvest.dishes_failed,
         totals: harvest.totals,

@@ -134,7 +134,7 @@ pub fn render(kitchen: &Kitchen, job: &Job, status: StatusCode) -> Response<Body
     };
     put(ETAG, &wire::etag(job, live));
     if status == StatusCode::ACCEPTED {
-        put(LOCATION, &view.links.this);
+        put(LOCATION, &format!("/orders/{}", view.id));
     }
     headers.insert("x-order-status", HeaderValue::from_static(job.status.name()));
     if !job.status.is_done() {

@@ -35,6 +35,16 @@ pub async fn script() -> Response<Body> {
     asset("text/javascript; charset=utf-8", include_str!("page/app.js"))
 }
 
+/// The page that hands a trace to Perfetto.
+pub fn trace() -> Response<Body> {
+    asset("text/html; charset=utf-8", include_str!("page/trace.html"))
+}
+
+/// Its script.
+pub async fn trace_script() -> Response<Body> {
+    asset("text/javascript; charset=utf-8", include_str!("page/trace.js"))
+}
+
 /// Read the contract as YAML
 #[utoipa::path(get, path = "/openapi.yaml", operation_id = "getContractYaml", tag = "house",
     responses((status = 200, description = "This document", body = serde_json::Value, content_type = "application/yaml")))]

@@ -16,7 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::problem::{self, Problem};
 use super::{
     AppState, access_contract, all_events, batch, catalog, comparisons, events, house, order_acts, order_list, orders,
-    pages, steps, timeline,
+    pages, report, steps, timeline, trace,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -31,6 +31,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(all_events::follow))
         .routes(routes!(steps::list))
         .routes(routes!(timeline::get))
+        .routes(routes!(report::get))
+        .routes(routes!(trace::get))
+        .routes(routes!(trace::open))
         .routes(routes!(comparisons::place, comparisons::list))
         .routes(routes!(comparisons::get))
         .routes(routes!(catalog::models))
@@ -111,6 +114,7 @@ pub fn build(state: AppState) -> Router {
         .route("/", get(pages::index))
         .route("/page/style.css", get(pages::style))
         .route("/page/app.js", get(pages::script))
+        .route("/page/trace.js", get(pages::trace_script))
         // On what browsers read only: an order would pay for the layer and gain nothing.
         .layer(CompressionLayer::new());
     router.merge(pages).fallback(not_found).with_state(state)

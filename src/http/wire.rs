@@ -241,14 +241,15 @@ fn done_at_end(job: &Job) -> Done {
 
 fn timings(job: &Job) -> TimingsView {
     let summary = job.summary.as_ref();
+    let bill = summary.and_then(|summary| summary.bill.as_ref());
     TimingsView {
         queue_ms: job.started_us.map(|_| ms(job.queue_ns)),
         makespan_ms: summary.map(|s| ms(s.makespan)),
         mean_dish_ms: summary.and_then(|s| s.mean_dish).map(ms),
         p95_dish_ms: summary.and_then(|s| s.p95_dish).map(ms),
         cpu_ms: summary.map(|s| ms(s.totals.terms.cpu)),
-        process_cpu_ms: summary.and_then(|s| s.bill).map(|bill| ms(bill.cpu)),
-        peak_memory_bytes: summary.and_then(|s| s.bill).map(|bill| bill.peak_rss_bytes),
+        process_cpu_ms: bill.map(|bill| ms(bill.sum.cpu)),
+        peak_memory_bytes: bill.map(|bill| bill.sum.peak_rss_bytes),
         max_lag_ms: summary.map(|s| ms(s.totals.lag_max)),
     }
 }

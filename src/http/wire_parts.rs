@@ -2,6 +2,8 @@
 //!
 //! It deliberately allocates almost nothing: an order is answered tens of thousands of times a second.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -84,33 +86,57 @@ impl Serialize for At {
     }
 }
 
+/// A path below an order, written when the order is: eight texts for every answer would be eight allocations.
+pub struct Link(Arc<str>, &'static str);
+
+impl Serialize for Link {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("/orders/{}{}", self.0, self.1))
+    }
+}
+
 /// Where to go from an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Links)]
 pub struct LinksView {
     /// The order.
     #[serde(rename = "self")]
-    pub this: String,
+    #[schema(value_type = String)]
+    pub this: Link,
     /// Its events as they happen (SSE).
-    pub events: String,
+    #[schema(value_type = String)]
+    pub events: Link,
     /// Its steps.
-    pub steps: String,
+    #[schema(value_type = String)]
+    pub steps: Link,
     /// Its Gantt chart.
-    pub timeline: String,
+    #[schema(value_type = String)]
+    pub timeline: Link,
+    /// What its run was like, once it has ended.
+    #[schema(value_type = String)]
+    pub report: Link,
+    /// Its trace, for Perfetto; `/open` behind it is a page that opens it there.
+    #[schema(value_type = String)]
+    pub trace: Link,
     /// POST here to stop it.
-    pub cancel: String,
+    #[schema(value_type = String)]
+    pub cancel: Link,
     /// POST here to try it again once it has ended.
-    pub retry: String,
+    #[schema(value_type = String)]
+    pub retry: Link,
 }
 
 /// The links of the order with this id.
 pub fn links(id: &str) -> LinksView {
-    let to = |tail: &str| format!("/orders/{id}{tail}");
+    let id: Arc<str> = id.into();
+    let to = |tail: &'static str| Link(id.clone(), tail);
     LinksView {
         this: to(""),
         events: to("/events"),
         steps: to("/steps"),
         timeline: to("/timeline"),
+        report: to("/report"),
+        trace: to("/trace"),
         cancel: to("/cancel"),
         retry: to("/retry"),
     }

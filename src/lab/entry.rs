@@ -68,7 +68,7 @@ fn completions(spec: &Spec, records: &[StepRecord]) -> Vec<u64> {
 #[must_use]
 pub fn figures(job: &Job, records: &[StepRecord]) -> Option<Figures> {
     let summary = job.summary.as_ref()?;
-    let bill = summary.bill.unwrap_or_default();
+    let bill = summary.bill.as_ref().map(|bill| bill.sum).unwrap_or_default();
     let ms = |ns: u64| ns as f64 / 1e6;
     let p95 = match job.spec.steps_total() <= limits::RECORDS {
         true => quantile(&completions(&job.spec, records), 0.95),

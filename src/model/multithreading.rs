@@ -63,7 +63,7 @@ impl Model for Multithreading {
         let workers = match spec.setup.0[CHEFS] {
             Choice::Count(n) => n,
             Choice::Word(0) => house.pool,
-            _ => spec.dishes,
+            _ => self.demand(spec).threads,
         };
         Shape { workers, computing: if self.gil(spec).is_some() { 1 } else { workers }, waits_free: false }
     }

@@ -47,6 +47,12 @@ pub fn burner(staffed: Staffed) {
     let _ = setpriority_process(None, niceness(staffed));
 }
 
+/// Whether this process is a kitchen.
+#[must_use]
+pub fn is_kitchen() -> bool {
+    KITCHEN.get().is_some()
+}
+
 /// Settles the niceness of a child process, for all threads it will start.
 pub fn kitchen(told: i32) {
     let told = *KITCHEN.get_or_init(|| told);

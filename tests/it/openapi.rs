@@ -162,7 +162,7 @@ async fn every_route_is_in_the_contract_under_a_name_of_its_own() {
     // What is routed besides is for browsers: the page and its parts.
     let router = read("src/http/router.rs");
     let others = router.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
-    assert_eq!(others.collect::<Vec<_>>(), ["/", "/page/style.css", "/page/app.js"]);
+    assert_eq!(others.collect::<Vec<_>>(), ["/", "/page/style.css", "/page/app.js", "/page/trace.js"]);
 }
 
 #[tokio::test]

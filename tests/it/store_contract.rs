@@ -127,7 +127,9 @@ pub(crate) fn end_of(id: OrderId, status: Status, finished_us: i64) -> Finish {
     let summary = Summary {
         makespan: 5,
         mean_dish: Some(4),
+        p50_dish: None,
         p95_dish: None,
+        max_dish: Some(6),
         dishes_succeeded: 1,
         dishes_failed: 2,
         totals: Totals { queue: 3, ..Totals::default() },

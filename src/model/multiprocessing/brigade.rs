@@ -193,7 +193,8 @@ impl Brigade {
 
     /// A kitchen did its step.
     pub(super) fn step_done(self: &Arc<Self>, kitchen: &Arc<Kitchen>, done: Performed) {
-        let Some(Unit::Step { line, taken, seq, .. }) = kitchen.take() else { return };
+        let Some(Unit::Step { line, taken, since, seq }) = kitchen.take() else { return };
+        kitchen.delivered(since, done.started, done.finished);
         kitchen.loans.end_all();
         let step = line.run.record(kitchen.lane, taken.at, taken.ready, seq, done);
         let after = line.settle(kitchen.lane, taken.at, step);

@@ -13,14 +13,14 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use uuid::Uuid;
 
 use super::confine::{self, Confinement};
-use super::frames::{self, Down, Up};
+use super::frames::{self, Account, Down, Up};
 use super::hands::Hands;
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::OrderError;
 use crate::domain::spec::Spec;
-use crate::domain::summary::Bill;
+use crate::domain::summary::ProcessUse;
 use crate::model::cancel;
 use crate::model::equipment::{Equipment, Lender};
 use crate::model::run::{Finisher, Run, RunEnd};
@@ -58,7 +58,7 @@ pub(super) fn say(frame: &Up) -> std::io::Result<()> {
     // A frame above the pipe's atomic size is written in parts, and threads that need shared equipment speak, too.
     static WHOLE: Mutex<()> = Mutex::new(());
     let _whole = WHOLE.lock().unwrap_or_else(PoisonError::into_inner);
-    frames::write(rustix::stdio::stdout(), frame)
+    frames::write(rustix::stdio::stdout(), frame).map(drop)
 }
 
 fn serve(mut confinement: Confinement) -> std::io::Result<()> {
@@ -84,18 +84,13 @@ fn serve(mut confinement: Confinement) -> std::io::Result<()> {
             Down::Lent(claim, held_idle) => borrower.iter().for_each(|equipment| equipment.lent(claim, held_idle)),
             // Heard where things are handed over.
             Down::Taken => {}
-            Down::Bye => {
-                let bill = own_bill(Bill::default());
-                return say(&Up::Farewell(bill));
+            Down::Bye(Account::None) => break,
+            Down::Bye(account) => {
+                return say(&Up::Farewell(clock::process_use(account == Account::Full)));
             }
         }
     }
     Ok(())
-}
-
-/// What this process used, plus what its children did.
-fn own_bill(children: Bill) -> Bill {
-    Bill { peak_rss_bytes: clock::peak_rss_bytes() + children.peak_rss_bytes, cpu: clock::process_cpu() + children.cpu }
 }
 
 #[derive(Default)]
@@ -158,6 +153,10 @@ impl Cooking {
             }
         };
         confine::allow_cpu(None);
-        say(&Up::End(error, own_bill(self.staff.dismiss())))
+        // While its children are still there: what they share with it is shared. Its own CPU time afterwards, to the last.
+        let used = clock::process_use(true);
+        let children = self.staff.dismiss();
+        let loop_lag = self.staff.chef_if_started().map_or(0, |chef| chef.lag().1);
+        say(&Up::End(error, ProcessUse { cpu: clock::process_cpu(), loop_lag, ..used }, children))
     }
 }

@@ -19,7 +19,7 @@ use crate::domain::job::OrderError;
 use crate::domain::rack::ClaimId;
 use crate::domain::recipe::{StepRef, Work};
 use crate::domain::spec::Spec;
-use crate::domain::summary::Bill;
+use crate::domain::summary::{Bill, ProcessUse};
 use crate::model::equipment::Word;
 use crate::model::exchange;
 use crate::model::recorder::Delta;
@@ -36,8 +36,19 @@ pub(super) enum Down {
     Lent(ClaimId, Ns),
     /// Everything that was handed over has been taken.
     Taken,
-    /// Say what you used, and end.
-    Bye,
+    /// End; say before what you used, if somebody keeps accounts, and for that also look at your memory page by page.
+    Bye(Account),
+}
+
+/// How much a kitchen is to say of what it used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Account {
+    /// Nothing: nobody keeps it.
+    None,
+    /// What costs microseconds.
+    Short,
+    /// Its proportional set size too.
+    Full,
 }
 
 /// One step for a kitchen.
@@ -66,10 +77,10 @@ pub(super) enum Up {
     Hand(u32),
     /// What has been written down since the last report.
     Live(Delta),
-    /// The order or share is over; with what it used, its own children included.
-    End(Option<OrderError>, Bill),
+    /// The order or share is over; with what it used, and what its own children did.
+    End(Option<OrderError>, ProcessUse, Bill),
     /// Last words.
-    Farewell(Bill),
+    Farewell(ProcessUse),
 }
 
 impl From<Word> for Up {
@@ -99,8 +110,8 @@ fn length(prefix: [u8; 4]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// Writes one frame, waiting where the pipe is full.
-pub(super) fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
+/// Writes one frame, waiting where the pipe is full; answers its bytes.
+pub(super) fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<usize> {
     let bytes = encode(frame)?;
     let mut left = &bytes[..];
     while !left.is_empty() {
@@ -111,7 +122,7 @@ pub(super) fn write(to: impl AsFd, frame: &impl Serialize) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(bytes.len())
 }
 
 /// Writes one message of an exchange.

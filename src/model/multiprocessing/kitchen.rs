@@ -5,14 +5,14 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fd::OwnedFd;
 use rustix::process::Signal;
 
 use super::CHANNEL;
-use super::frames::{self, Down, Task};
+use super::frames::{self, Account, Down, Task};
 use super::lending::Loans;
 use super::ring::Taker;
 use super::shares::Share;
@@ -20,10 +20,13 @@ use super::watch::{Measure, Suspicion};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::job::ErrorKind;
+use crate::domain::limits;
 use crate::domain::recipe::Work;
 use crate::domain::spec::Choice;
+use crate::domain::summary::ProcessUse;
 use crate::model::line_run::{LineRun, Taken};
 use crate::model::run::Run;
+use crate::model::tune;
 use crate::model::work::OOM_EXIT_CODE;
 
 /// What a kitchen can have in hand.
@@ -71,7 +74,11 @@ pub(super) struct Kitchen {
     /// What it has of what its order's kitchens share.
     pub(super) loans: Loans,
     taker: OnceLock<Option<Taker>>,
-    started: Ns,
+    /// When the call was made that started it.
+    called: Ns,
+    /// When it said that it is up.
+    greeting: AtomicU64,
+    post: Post,
     suspicion: Mutex<Suspicion>,
     /// Its run was stopped, and it with it.
     stopped: AtomicBool,
@@ -81,8 +88,17 @@ pub(super) struct Kitchen {
     words: OnceLock<String>,
 }
 
+/// What went over a kitchen's pipe, both ways.
+#[derive(Default)]
+struct Post {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    transit: AtomicU64,
+}
+
 impl Kitchen {
-    pub(super) fn new(mut child: Child, lane: usize) -> Self {
+    /// Of a child that the call at `called` started.
+    pub(super) fn new(mut child: Child, lane: usize, called: Ns) -> Self {
         let stdin = child.stdin.take().map(OwnedFd::from);
         // A kitchen that is stopped reads nothing, and whoever hands it an order must not wait for it for ever.
         let _ = stdin.as_ref().map(|fd| rustix::io::ioctl_fionbio(fd, true));
@@ -95,7 +111,9 @@ impl Kitchen {
             in_hand: Mutex::new(None),
             loans: Loans::default(),
             taker: OnceLock::new(),
-            started: clock::now(),
+            called,
+            greeting: AtomicU64::new(0),
+            post: Post::default(),
             suspicion: Mutex::default(),
             stopped: AtomicBool::new(false),
             hung: OnceLock::new(),
@@ -112,12 +130,39 @@ impl Kitchen {
 
     pub(super) fn say(&self, frame: &Down) {
         let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fd) = stdin.as_ref()
-            && let Err(error) = frames::write(fd, frame)
-        {
-            tracing::debug!(pid = self.pid, %error, "kitchen does not listen");
-            // Half a frame may be in the pipe; nothing after it would be understood.
-            self.kill();
+        match stdin.as_ref().map(|fd| frames::write(fd, frame)) {
+            Some(Ok(bytes)) => self.posted(bytes),
+            None => {}
+            Some(Err(error)) => {
+                tracing::debug!(pid = self.pid, %error, "kitchen does not listen");
+                // Half a frame may be in the pipe; nothing after it would be understood.
+                self.kill();
+            }
+        }
+    }
+
+    /// Counts a message.
+    pub(super) fn posted(&self, bytes: usize) {
+        self.post.messages.fetch_add(1, Ordering::Relaxed);
+        self.post.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts how long a step and its result travelled: it was handed over at `since`, or when the kitchen was up.
+    pub(super) fn delivered(&self, since: Ns, started: Ns, finished: Ns) {
+        let there = started.saturating_sub(since.max(self.greeting.load(Ordering::Relaxed)));
+        let back = clock::now().saturating_sub(finished);
+        self.post.transit.fetch_add(there + back, Ordering::Relaxed);
+    }
+
+    /// What it says it used, with what only its parent knows.
+    pub(super) fn account(&self, used: ProcessUse) -> ProcessUse {
+        ProcessUse {
+            lived: clock::now() - self.called,
+            spawn: self.greeting.load(Ordering::Relaxed).saturating_sub(self.called),
+            messages: self.post.messages.load(Ordering::Relaxed),
+            message_bytes: self.post.bytes.load(Ordering::Relaxed),
+            transit: self.post.transit.load(Ordering::Relaxed),
+            ..used
         }
     }
 
@@ -156,7 +201,13 @@ impl Kitchen {
 
     /// Asks it to say what it used and to end.
     pub(super) fn dismiss(&self) {
-        self.say(&Down::Bye);
+        // The house keeps no accounts of its kitchens; an order's own kitchen does, and looks closely at some of them.
+        let account = match tune::is_kitchen() {
+            false => Account::None,
+            true if self.lane <= limits::PROCESS_ROWS => Account::Full,
+            true => Account::Short,
+        };
+        self.say(&Down::Bye(account));
         self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
@@ -171,7 +222,7 @@ impl Kitchen {
     /// Looks whether it hangs, and ends it if it does.
     pub(super) fn look(&self, now: Ns) {
         let measure = self.hand().as_ref().map(Measure::of);
-        let starting = || (!self.greeted.load(Ordering::Acquire)).then(|| Measure::of_start(self.started));
+        let starting = || (!self.greeted.load(Ordering::Acquire)).then(|| Measure::of_start(self.called));
         let Some(mut measure) = measure.or_else(starting) else { return };
         let Some(granted) = self.loans.last_granted() else { return };
         measure.since = measure.since.max(granted);
@@ -258,6 +309,10 @@ pub(super) fn obituary(
 impl Kitchen {
     /// Notes its greeting; answers whether it is the first.
     pub(super) fn greet(&self) -> bool {
-        !self.greeted.swap(true, Ordering::AcqRel)
+        let is_first = !self.greeted.swap(true, Ordering::AcqRel);
+        if is_first {
+            self.greeting.store(clock::now(), Ordering::Relaxed);
+        }
+        is_first
     }
 }

@@ -106,7 +106,7 @@ impl Model for Multiprocessing {
         let kitchens = match spec.setup.0[KITCHENS] {
             Choice::Count(n) => n,
             Choice::Word(0) => house.kitchens,
-            _ => spec.dishes,
+            _ => self.demand(spec).children,
         };
         match inside(spec) {
             None => Shape { workers: kitchens, computing: kitchens, waits_free: false },

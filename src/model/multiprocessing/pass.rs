@@ -87,6 +87,7 @@ impl Pass {
     }
 
     fn start_child(self: &Arc<Self>, exe: &PathBuf, brigade: &Arc<Brigade>) {
+        let called = crate::clock::now();
         match spawn(exe, tune::niceness(brigade.staffed), self.memory) {
             Err(error) => {
                 self.trouble.report(&error.to_string());
@@ -94,7 +95,7 @@ impl Pass {
             }
             Ok((child, pipe)) => {
                 self.alive.fetch_add(1, Ordering::AcqRel);
-                let kitchen = Arc::new(Kitchen::new(child, brigade.lane()));
+                let kitchen = Arc::new(Kitchen::new(child, brigade.lane(), called));
                 self.kitchens().insert(kitchen.pid, kitchen.clone());
                 // In this order: one that has already died must not be taken in after it was mourned.
                 brigade.arrived(&kitchen);
@@ -119,7 +120,10 @@ impl Pass {
                             kitchen.say(&Down::Taken);
                         }
                     }
-                    Ok(frame) => self.hear(frame, &kitchen, &brigade),
+                    Ok(frame) => {
+                        kitchen.posted(buffer.len());
+                        self.hear(frame, &kitchen, &brigade);
+                    }
                     Err(words) => break words,
                 }
             };
@@ -160,22 +164,22 @@ impl Pass {
             // What follows it is not frames: heard where frames are read.
             Up::Hand(_) => {}
             Up::Live(delta) => kitchen.with_share(|share| share.absorb(kitchen.lane, delta)),
-            Up::End(error, bill) => {
+            Up::End(error, used, children) => {
                 // Not into the sum of all children: the kitchen says it once more when it ends.
                 kitchen.loans.end_all();
                 if let Some(Unit::Share(share)) = kitchen.take() {
-                    share.end(error, bill);
+                    let mut bill = Bill::of(kitchen.account(used));
+                    bill.add(&children);
+                    share.end(error, &bill);
                 }
                 brigade.free(kitchen, None);
             }
-            Up::Farewell(bill) => self.add_bill(bill),
+            Up::Farewell(used) => self.add_bill(&Bill::of(kitchen.account(used))),
         }
     }
 
-    fn add_bill(&self, bill: Bill) {
-        let mut sum = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
-        sum.peak_rss_bytes += bill.peak_rss_bytes;
-        sum.cpu += bill.cpu;
+    fn add_bill(&self, bill: &Bill) {
+        self.bill.lock().unwrap_or_else(PoisonError::into_inner).add(bill);
     }
 
     /// Children alive.
@@ -190,7 +194,7 @@ impl Pass {
         while self.alive() > 0 && crate::clock::now() < deadline {
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        *self.bill.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut *self.bill.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

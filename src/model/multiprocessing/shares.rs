@@ -108,7 +108,7 @@ impl Share {
     }
 
     /// The kitchen is done with it.
-    pub(super) fn end(self, error: Option<OrderError>, bill: Bill) {
+    pub(super) fn end(self, error: Option<OrderError>, bill: &Bill) {
         if let Some(error) = error {
             let is_stuck = error.kind == ErrorKind::Deadlock;
             self.run().fail(error.kind, error.detail, error.at);

@@ -205,10 +205,9 @@ impl Recorder {
     }
 
     /// Adds what the processes of this run used.
-    pub fn add_bill(&self, bill: Bill) {
+    pub fn add_bill(&self, bill: &Bill) {
         let mut sum = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = sum.unwrap_or_default();
-        *sum = Some(Bill { peak_rss_bytes: before.peak_rss_bytes + bill.peak_rss_bytes, cpu: before.cpu + bill.cpu });
+        sum.get_or_insert_default().add(bill);
     }
 
     /// Closes the books: everything from all lanes. Steps that were announced and never recorded become canceled ones
@@ -220,7 +219,7 @@ impl Recorder {
             all.merge(shard.take_harvest());
             open.extend(std::mem::take(&mut shard.events));
         }
-        all.bill = *self.bill.lock().unwrap_or_else(PoisonError::into_inner);
+        all.bill = self.bill.lock().unwrap_or_else(PoisonError::into_inner).take();
         if self.live && open.len() < 2 * self.spec.steps_total() as usize {
             let over: HashSet<StepRef> = all.records.iter().map(|r| r.at).collect();
             let left = open.into_iter().filter(|e| e.outcome.is_none() && !over.contains(&e.at));

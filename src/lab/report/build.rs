@@ -1,0 +1,284 @@
+//! Puts a report together from the job, its records and the machine.
+//!
+//! It deliberately decides nothing about words: those are in [`super::why`] and [`super::text`].
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::bounds::{self, Cost, Demands, Ledger, Resources};
+use super::graph::Graph;
+use super::processes::{BillView, ProcessesView};
+use super::{
+    BooksView, BoundsView, ChainView, GilView, LagView, OverlapView, ProfileRow, Quantiles, Report, WorkView, chain,
+    ms, ratio, signed_ms, why,
+};
+use crate::domain::Ns;
+use crate::domain::job::Job;
+use crate::domain::recipe::Work;
+use crate::domain::record::{Outcome, StepRecord};
+use crate::domain::spec::{Choice, Spec};
+use crate::domain::summary::{self, Harvest, Summary};
+use crate::lab::phases::{Parts, Phase};
+use crate::lab::plan::Machine;
+use crate::model::{self, Shape};
+
+/// Rows of a profile after the first; more steps at once count as so many (chosen: what one screen shows).
+const PROFILE_ROWS: usize = 64;
+
+/// A step that ran, and the parts of its time.
+pub(super) type Ran<'a> = (&'a StepRecord, Parts);
+
+/// What all parts of a report look at.
+pub(super) struct Facts<'a> {
+    pub(super) job: &'a Job,
+    pub(super) spec: &'a Spec,
+    pub(super) summary: &'a Summary,
+    pub(super) shape: Shape,
+    pub(super) machine: Machine,
+    pub(super) ran: Vec<Ran<'a>>,
+}
+
+/// The report of an order that has ended, from all records that were kept of it.
+#[must_use]
+pub fn of(job: &Job, records: &[StepRecord], machine: Machine) -> Report {
+    let spec = &*job.spec;
+    // One that never ran has an empty account, which is an account.
+    let never_ran = || Box::new(summary::close(spec, Harvest::default(), 0, 0, true).0);
+    let summary = job.summary.clone().unwrap_or_else(never_ran);
+    let ran = records.iter().filter(|r| r.was_run()).map(|r| (r, Parts::of(spec, r))).collect();
+    let shape = model::get(spec.model).shape(spec, machine.house);
+    let facts = Facts { job, spec, summary: &summary, shape, machine, ran };
+    facts.report(records)
+}
+
+impl Facts<'_> {
+    fn report(&self, records: &[StepRecord]) -> Report {
+        let (summary, spec) = (self.summary, self.spec);
+        let demands = self.demands();
+        let graph = (!summary.sampled).then(|| Graph::of(spec, records, self.shape.waits_free));
+        let found = graph.as_ref().map(Graph::chain);
+        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts));
+        let chain = found.map(|chain| ChainView::of(spec, &chain));
+        let floor = (demands.cpu as f64 / self.machine.cores.max(1e-9)) as Ns;
+        let mut report = Report {
+            order: self.job.id.to_string(),
+            status: self.job.status.name(),
+            model: model::get(spec.model).info().name,
+            recipe: spec.recipe.name.to_string(),
+            dishes: spec.dishes,
+            steps_run: summary.totals.steps.iter().sum(),
+            sampled: summary.sampled,
+            makespan_ms: ms(summary.makespan),
+            queued_ms: ms(self.job.queue_ns),
+            in_system_ms: ms(self.job.queue_ns + summary.makespan),
+            dish_ms: self.completions(),
+            work: WorkView {
+                cpu_ms: ms(demands.cpu),
+                wait_ms: ms(demands.wait),
+                serial_ms: ms(demands.cpu + demands.wait),
+                critical_path_ms: ms(demands.path),
+            },
+            bounds: self.bounds(&demands, overhead),
+            overlap: self.overlap(&demands),
+            lag: self.lag(),
+            gil: self.gil(),
+            books: self.books(),
+            without: graph.map_or_else(Vec::new, |graph| chain::without(&graph, summary.makespan, floor)),
+            chain,
+            processes: summary.bill.as_ref().map(ProcessesView::of),
+            bill: BillView::of(summary.bill.as_ref(), demands.cpu),
+            noise: Vec::new(),
+            explanation: Vec::new(),
+        };
+        report.noise = why::noise(self, &report);
+        report.explanation = why::explanation(self, &report);
+        report
+    }
+
+    fn completions(&self) -> Option<Quantiles> {
+        let s = self.summary;
+        let (mean, p50, p95, max) = (s.mean_dish?, s.p50_dish?, s.p95_dish?, s.max_dish?);
+        Some(Quantiles { mean: ms(mean), p50: ms(p50), p95: ms(p95), max: ms(max) })
+    }
+
+    /// The work of all dishes. Of a sample: dishes as the mean of each step makes them, with the exact sum of CPU time.
+    fn demands(&self) -> Demands {
+        let steps = self.spec.recipe.steps.len();
+        let mut ledger = Ledger::new(self.spec, self.shape);
+        let cost =
+            |parts: &Parts| Cost { wait: parts.get(Phase::Wait).max(0) as Ns, cpu: parts.get(Phase::Cpu).max(0) as Ns };
+        if self.summary.sampled {
+            let mut sums = vec![(0_u64, Cost::default()); steps];
+            for (record, parts) in &self.ran {
+                let (count, sum) = &mut sums[usize::from(record.at.step)];
+                let cost = cost(parts);
+                (*count, sum.wait, sum.cpu) = (*count + 1, sum.wait + cost.wait, sum.cpu + cost.cpu);
+            }
+            let mean = |(n, sum): &(u64, Cost)| Cost { wait: sum.wait / (*n).max(1), cpu: sum.cpu / (*n).max(1) };
+            let means: Vec<_> = sums.iter().map(mean).collect();
+            let run = self.summary.totals.steps.iter().map(|n| u64::from(*n)).sum::<u64>();
+            ledger.add(&means, 0, run / steps as u64);
+            return Demands { cpu: self.summary.totals.terms.cpu, ..ledger.close() };
+        }
+        let mut dishes: BTreeMap<u32, Vec<Cost>> = BTreeMap::new();
+        for (record, parts) in &self.ran {
+            let costs = dishes.entry(record.at.dish).or_insert_with(|| vec![Cost::default(); steps]);
+            costs[usize::from(record.at.step)] = cost(parts);
+        }
+        for (dish, costs) in dishes {
+            ledger.add(&costs, self.spec.arrival(dish), 1);
+        }
+        ledger.close()
+    }
+
+    fn bounds(&self, demands: &Demands, overhead: Option<Ns>) -> BoundsView {
+        let pids: BTreeSet<u32> = self.ran.iter().map(|(record, _)| record.worker.pid).collect();
+        let most = u32::try_from(self.spec.steps_total()).unwrap_or(u32::MAX);
+        let workers = self.shape.workers.clamp(1, most);
+        let has_gil = self.option("gil") == Some(Choice::Truth(true));
+        let by = Resources { machine: self.machine, workers, has_gil, kitchens: pids.len() as u32 };
+        let bounds = bounds::of(self.spec, demands, by);
+        let (lower_by, lower) = bounds.lower.first().copied().unwrap_or(("critical_path", 0));
+        BoundsView {
+            cores: self.machine.cores,
+            workers,
+            lower_ms: ms(lower),
+            lower_by,
+            upper_ms: overhead.map(|overhead| ms(bounds.upper + overhead)),
+            efficiency: ratio(lower as f64, self.summary.makespan as f64),
+        }
+    }
+
+    fn overlap(&self, demands: &Demands) -> OverlapView {
+        let makespan = self.summary.makespan as f64;
+        let used = self.summary.bill.as_ref().map_or(demands.cpu, |bill| bill.sum.cpu);
+        let all = !self.summary.sampled;
+        let profile = all.then(|| self.profile());
+        let busy = profile.iter().flatten().filter(|row| row.running > 0).map(|row| row.ms).sum::<f64>();
+        let kept: Vec<&Ran<'_>> = self.ran.iter().filter(|(record, _)| self.keeps_worker(record)).collect();
+        let chefs = kept.iter().map(|(record, _)| record.worker).collect::<HashSet<_>>().len();
+        let in_hand: u64 = kept.iter().map(|(record, _)| record.finished - record.started).sum();
+        OverlapView {
+            speedup: ratio((demands.cpu + demands.wait) as f64, makespan),
+            cpu_speedup: all.then(|| ratio(ms(demands.cpu), busy)),
+            cores_busy: ratio(demands.cpu as f64, makespan),
+            core_utilisation: ratio(used as f64, self.machine.cores * makespan),
+            chefs: all.then_some(chefs as u32),
+            chef_utilisation: all.then(|| ratio(in_hand as f64, chefs as f64 * makespan)),
+            profile,
+        }
+    }
+
+    /// How long so many CPU steps were under way.
+    fn profile(&self) -> Vec<ProfileRow> {
+        let computing = self.ran.iter().filter(|(record, _)| self.spec.step(record.at).work.is_cpu());
+        let mut changes: Vec<(Ns, i32)> =
+            computing.flat_map(|(record, _)| [(record.started, 1), (record.finished, -1)]).collect();
+        // An end before a start of the same moment.
+        changes.sort_unstable();
+        let mut times = vec![0_u64];
+        let (mut at, mut running) = (0, 0_usize);
+        for (when, change) in changes.into_iter().chain([(self.summary.makespan, 0)]) {
+            let row = running.min(PROFILE_ROWS);
+            if times.len() <= row {
+                times.resize(row + 1, 0);
+            }
+            times[row] += when.saturating_sub(at);
+            at = at.max(when);
+            running = running.saturating_add_signed(change as isize);
+        }
+        times.iter().zip(0..).map(|(time, running)| ProfileRow { running, ms: ms(*time) }).collect()
+    }
+
+    fn lag(&self) -> Option<LagView> {
+        let lags: Vec<u64> = self.ran.iter().filter_map(|(record, _)| record.lag(self.spec)).collect();
+        let exact = ms(self.summary.totals.lag_max);
+        let wait_ms = Quantiles { max: exact, ..Quantiles::of(lags)? };
+        let waits = |record: &StepRecord| matches!(self.spec.work(record.at), Work::Wait(_));
+        let loops: BTreeSet<u32> = self
+            .ran
+            .iter()
+            .filter(|(record, _)| self.shape.waits_free && waits(record))
+            .map(|(r, _)| r.worker.tid)
+            .collect();
+        let on_loop = |record: &StepRecord| !waits(record) && loops.contains(&record.worker.tid);
+        let slices = || self.ran.iter().filter(|(record, _)| on_loop(record)).map(|(r, _)| r.finished - r.started);
+        let kept = slices().sum::<u64>() as f64;
+        let has_loop = !loops.is_empty();
+        let complete = has_loop && !self.summary.sampled;
+        Some(LagView {
+            wait_ms,
+            ticker_max_ms: self.summary.bill.as_ref().filter(|_| has_loop).map(|bill| ms(bill.sum.loop_lag)),
+            longest_slice_ms: has_loop.then(|| ms(slices().max().unwrap_or(0))),
+            loop_utilisation: complete.then(|| ratio(kept, loops.len() as f64 * self.summary.makespan as f64)),
+        })
+    }
+
+    fn gil(&self) -> Option<GilView> {
+        if self.option("gil") != Some(Choice::Truth(true)) {
+            return None;
+        }
+        let terms = self.summary.totals.terms;
+        let waited = |of: &dyn Fn(&StepRecord) -> bool| -> Vec<u64> {
+            let steps = self.ran.iter().filter(|(record, _)| of(record));
+            steps.map(|(record, _)| record.terms.gil_wait).filter(|wait| *wait > 0).collect()
+        };
+        let interval_us = match self.option("switch_interval_us") {
+            Some(Choice::Count(us)) => f64::from(us),
+            _ => 5_000.0,
+        };
+        let is_wait = |record: &StepRecord| matches!(self.spec.work(record.at), Work::Wait(_) | Work::BlockingWait(_));
+        let after_waits = Quantiles::of(waited(&is_wait)).map(|waits| ratio(waits.mean * 1e3, interval_us));
+        Some(GilView {
+            wait_ms: ms(terms.gil_wait),
+            per_step_ms: Quantiles::of(waited(&|_| true)),
+            wait_share: ratio(terms.gil_wait as f64, (terms.gil_wait + terms.cpu) as f64),
+            convoy_index: after_waits,
+        })
+    }
+
+    fn books(&self) -> BooksView {
+        let mut sum = Parts::default();
+        let (mut span, mut worst, mut out) = (0, 0_i64, 0);
+        for (record, parts) in &self.ran {
+            let (length, rest) = (record.finished - record.started, parts.get(Phase::Rest));
+            sum.add(parts);
+            span += length;
+            worst = if rest.abs() > worst.abs() { rest } else { worst };
+            out += u32::from(record.outcome == Outcome::Succeeded && is_out_of_balance(length, rest));
+        }
+        let part = |phase: Phase| signed_ms(sum.get(phase));
+        BooksView {
+            steps: self.ran.len() as u32,
+            span_ms: ms(span),
+            cpu_ms: part(Phase::Cpu),
+            gil_wait_ms: part(Phase::Gil),
+            core_wait_ms: part(Phase::Core),
+            equipment_wait_ms: part(Phase::Equipment),
+            exchange_ms: part(Phase::Exchange),
+            wait_ms: part(Phase::Wait),
+            lag_ms: part(Phase::Lag),
+            residual_ms: part(Phase::Rest),
+            worst_residual_ms: signed_ms(worst),
+            out_of_balance: out,
+            queue_ms: ms(self.summary.totals.queue),
+            held_idle_ms: ms(self.summary.totals.terms.held_idle),
+        }
+    }
+
+    /// Whether a worker can do nothing else during this step.
+    fn keeps_worker(&self, record: &StepRecord) -> bool {
+        !(self.shape.waits_free && matches!(self.spec.work(record.at), Work::Wait(_)))
+    }
+
+    /// What an option of the model was set to; nothing if the model has none of this name.
+    pub(super) fn option(&self, name: &str) -> Option<Choice> {
+        let position = model::get(self.spec.model).info().options.iter().position(|option| option.name == name)?;
+        self.spec.setup.0.get(position).copied()
+    }
+}
+
+/// The bound of the books: max(2 ms, 5 %) for steps of 20 ms and more.
+fn is_out_of_balance(length: Ns, rest: i64) -> bool {
+    const MS: Ns = 1_000_000;
+    length >= 20 * MS && rest.unsigned_abs() > (length / 20).max(2 * MS)
+}
