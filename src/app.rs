@@ -22,6 +22,7 @@ use crate::http::guard::Guard;
 use crate::http::{AppState, Shared, request_id, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
+use crate::lab::forecasts::Forecasts;
 use crate::model::Demand;
 use crate::model::staff::StaffConfig;
 use crate::store::{Bounds, Memory};
@@ -78,7 +79,8 @@ impl App {
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
         let door = serve.door.clone();
-        let state = Shared { kitchen, comparisons, closing: watch, streams, door }.into();
+        let forecasts = Forecasts::new(kitchen.clone());
+        let state = Shared { kitchen, comparisons, forecasts, closing: watch, streams, door }.into();
         let guard = Guard::new(&serve.door, listener.local_addr()?);
         request_id::begin(random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })

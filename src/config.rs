@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config_access::AccessSettings;
+use crate::config_forecast::Forecast;
 use crate::domain::limits;
 use crate::model::staff::KITCHEN_MEMORY_MIB;
 
@@ -33,6 +34,8 @@ pub enum Command {
     Cook(Box<Cook>),
     /// Compare the models on one kind of work: which one, how many?
     Compare(Compare),
+    /// Foresee the same without cooking it: for any number of cores and up to a million dishes.
+    Forecast(Forecast),
     /// Print the contract (`OpenAPI` 3.1, YAML).
     Openapi,
     /// Ask a running service whether it accepts orders; exit code 0 if it does.

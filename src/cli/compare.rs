@@ -127,6 +127,7 @@ fn line(entry: &Entry, rank: usize, width: usize, state: &Comparison) -> String 
     )
 }
 
-fn span(ms: f64) -> String {
+/// Milliseconds as people write them.
+pub(super) fn span(ms: f64) -> String {
     if ms < 1_000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1e3) }
 }

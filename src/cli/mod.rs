@@ -1,9 +1,10 @@
-//! What the binary does: serve, cook, compare, and the small helpers.
+//! What the binary does: serve, cook, compare, foresee, and the small helpers.
 //!
 //! It deliberately contains no rule: every command calls the same rooms as the API does.
 
 mod compare;
 mod cook;
+mod forecast;
 mod healthcheck;
 mod init;
 mod serve;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Cook(cook)) => cook::run(*cook),
         Some(Command::Compare(compare)) => compare::run(&compare),
+        Some(Command::Forecast(forecast)) => forecast::run(&forecast),
         Some(Command::Openapi) => {
             out(&router::contract_yaml());
             ExitCode::SUCCESS

@@ -86,3 +86,9 @@ pub const LINE_UP: usize = 32;
 pub const REPEATS: u64 = 50;
 /// Milliseconds a comparison may plan to measure for.
 pub const BUDGET_MS: u64 = 600_000;
+/// Dishes of a forecast, however many steps they have.
+pub const FORECAST_DISHES: u64 = 1_000_000;
+/// Steps a forecast simulates, all entries together: some seconds of one core.
+pub const FORECAST_STEPS: u64 = 20_000_000;
+/// Cores a forecast can be asked about.
+pub const FORECAST_CORES: u64 = 1_024;

@@ -152,6 +152,6 @@ fn is_public(path: &str) -> bool {
 #[must_use]
 pub fn is_limited(method: &Method, path: &str) -> bool {
     let mut segments = path.split('/').skip(1);
-    let is_job = matches!(segments.next(), Some("orders" | "comparisons"));
+    let is_job = matches!(segments.next(), Some("orders" | "comparisons" | "forecasts" | "calibrations"));
     is_job && matches!(*method, Method::POST | Method::DELETE) && segments.last() != Some("cancel")
 }

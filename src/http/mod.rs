@@ -9,12 +9,15 @@ pub mod all_events;
 pub mod around;
 pub mod batch;
 pub mod bodies;
+pub mod calibrations;
 pub mod caller;
 pub mod catalog;
 pub mod comparison_wire;
 pub mod comparisons;
 mod connection;
 pub mod events;
+pub mod forecast_wire;
+pub mod forecasts;
 pub mod guard;
 mod head;
 mod headers;
@@ -50,6 +53,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::Door;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
+use crate::lab::forecasts::Forecasts;
 
 /// What handlers share; one count to raise per request, not one per field.
 #[derive(Clone)]
@@ -75,6 +79,8 @@ pub struct Shared {
     pub kitchen: Arc<Kitchen>,
     /// The comparisons.
     pub comparisons: Arc<Comparisons>,
+    /// Where forecasts are made.
+    pub forecasts: Arc<Forecasts>,
     /// Turns true when the service is about to end: streams end then.
     pub closing: watch::Receiver<bool>,
     /// Seats for event streams.

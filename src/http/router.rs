@@ -15,8 +15,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
 use super::{
-    AppState, access_contract, all_events, batch, catalog, comparisons, events, house, order_acts, order_list, orders,
-    pages, report, steps, timeline, trace,
+    AppState, access_contract, all_events, batch, calibrations, catalog, comparisons, events, forecasts, house,
+    order_acts, order_list, orders, pages, report, steps, timeline, trace,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -36,6 +36,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(trace::open))
         .routes(routes!(comparisons::place, comparisons::list))
         .routes(routes!(comparisons::get))
+        .routes(routes!(forecasts::place))
+        .routes(routes!(calibrations::place, calibrations::get))
         .routes(routes!(catalog::models))
         .routes(routes!(catalog::recipes))
         .routes(routes!(catalog::recipe))

@@ -1,0 +1,154 @@
+//! Calibrations over HTTP: measure what this machine costs, and look at what was measured last.
+//!
+//! It deliberately measures nothing (that is [`crate::lab::calibrate`]).
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Response, StatusCode, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::orders::json;
+use super::problem::{self, Problem};
+use super::request::Params;
+use super::wire::At;
+use crate::clock;
+use crate::domain::Ns;
+use crate::lab::calibration::Calibration;
+
+/// What this machine costs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Calibration)]
+pub struct CalibrationView {
+    /// Whether it was measured; else the figures are assumed.
+    pub calibrated: bool,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub measured_at: Option<At>,
+    /// How long ago.
+    pub age_ms: Option<f64>,
+    /// How long it took.
+    pub took_ms: Option<f64>,
+    /// The machine it is about: processor, cores, kernel.
+    pub host: Option<String>,
+    /// Cores the kernel lets the house use.
+    #[schema(minimum = 1)]
+    pub cores: u32,
+    /// What so many burners get of them together.
+    #[schema(max_items = 2048)]
+    pub effective_cores: Vec<BurnersView>,
+    /// Iterations of a CPU step in a millisecond.
+    #[schema(minimum = 1)]
+    pub iterations_per_ms: u64,
+    /// From an order's start until its model is at work.
+    pub begin_us: f64,
+    /// The loop's CPU for a wait, from its beginning to its noticed end.
+    pub loop_wait_us: f64,
+    /// How late an idle loop hears of a timer.
+    pub loop_late_us: f64,
+    /// From a thread's end of a step until the loop hears of it.
+    pub hand_back_us: f64,
+    /// Starting a thread.
+    pub thread_start_us: f64,
+    /// From there until it is at work.
+    pub thread_birth_us: f64,
+    /// Waking a thread that sleeps.
+    pub wake_us: f64,
+    /// How late a thread comes back from a wait.
+    pub thread_late_us: f64,
+    /// Taking, measuring and writing down one step in a thread.
+    pub step_us: f64,
+    /// Starting a process, for the one who starts it.
+    pub spawn_issue_us: f64,
+    /// From there until the process is at work.
+    pub spawn_us: f64,
+    /// From one end of a kitchen's pipe to the other.
+    pub pipe_us: f64,
+    /// From one end of shared memory to the other.
+    pub shared_memory_us: f64,
+    /// Bytes of a process that has done nothing yet.
+    #[schema(minimum = 0)]
+    pub process_bytes: u64,
+    /// Bytes of a process that waits for steps.
+    #[schema(minimum = 0)]
+    pub kitchen_bytes: u64,
+    /// Bytes of a thread that has worked.
+    #[schema(minimum = 0)]
+    pub thread_bytes: u64,
+    /// Bytes of a dish on a loop.
+    #[schema(minimum = 0)]
+    pub task_bytes: u64,
+}
+
+/// What so many burners get.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Burners)]
+pub struct BurnersView {
+    /// Threads that burn at once.
+    #[schema(minimum = 1)]
+    pub burners: u32,
+    /// CPU seconds per second that they get together.
+    pub cores: f64,
+}
+
+fn us(span: Ns) -> f64 {
+    span as f64 / 1e3
+}
+
+fn view(calibration: &Calibration) -> CalibrationView {
+    let (costs, measured) = (&calibration.costs, calibration.measured.as_ref());
+    let burners = |(burners, cores): &(u32, f64)| BurnersView { burners: *burners, cores: (cores * 1e3).round() / 1e3 };
+    CalibrationView {
+        calibrated: measured.is_some(),
+        measured_at: measured.map(|m| At(m.at_us)),
+        age_ms: measured.map(|m| (clock::wall_us() - m.at_us) as f64 / 1e3),
+        took_ms: measured.map(|m| m.took_ms as f64),
+        host: measured.map(|m| m.host.clone()),
+        cores: calibration.cores,
+        effective_cores: calibration.effective_cores.iter().map(burners).collect(),
+        iterations_per_ms: costs.iterations_per_ms,
+        begin_us: us(costs.begin),
+        loop_wait_us: us(costs.loop_begin + costs.loop_end),
+        loop_late_us: us(costs.loop_late),
+        hand_back_us: us(costs.hand_back),
+        thread_start_us: us(costs.thread_start),
+        thread_birth_us: us(costs.thread_birth),
+        wake_us: us(costs.wake),
+        thread_late_us: us(costs.thread_late),
+        step_us: us(costs.step),
+        spawn_issue_us: us(costs.spawn_issue),
+        spawn_us: us(costs.spawn),
+        pipe_us: us(costs.pipe),
+        shared_memory_us: us(costs.message[2]),
+        process_bytes: costs.process_bytes,
+        kitchen_bytes: costs.kitchen_bytes,
+        thread_bytes: costs.thread_bytes,
+        task_bytes: costs.task_bytes,
+    }
+}
+
+/// Measure this machine
+///
+/// Starts threads, processes and small orders, alone in the house (other orders wait), for about three seconds. Forecasts
+/// rest on it from then on, until the service ends.
+#[utoipa::path(post, path = "/calibrations", operation_id = "calibrate", tag = "comparisons",
+    responses(
+        (status = 200, description = "Measured", body = CalibrationView),
+        (status = 503, description = "One is being made, or the house did not become empty", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn place(State(app): State<AppState>, uri: Uri) -> Result<Response<Body>, Problem> {
+    Params::of(&uri)?.done()?;
+    let made = app.before_closing(app.forecasts.calibrate()).await;
+    let made = made.ok_or_else(|| Problem::new(&problem::DRAINING, "the service is about to end"))?;
+    let calibration = made.map_err(|why| Problem::new(&problem::FULL, why))?;
+    Ok(json(StatusCode::OK, &view(&calibration)))
+}
+
+/// Read what was measured last
+#[utoipa::path(get, path = "/calibrations", operation_id = "getCalibration", tag = "comparisons",
+    responses((status = 200, description = "The last calibration, or what is assumed until there is one", body = CalibrationView)))]
+pub async fn get(State(app): State<AppState>, uri: Uri) -> Result<Response<Body>, Problem> {
+    Params::of(&uri)?.done()?;
+    Ok(json(StatusCode::OK, &view(&app.forecasts.calibrations.last())))
+}

@@ -1,0 +1,45 @@
+//! Dishes that arrive by the clock: a timer for each, and what happens when it rings.
+//!
+//! It deliberately keeps dishes in order: a dish that arrives late lets none that arrived after it go first.
+
+use super::engine::Sim;
+use super::path::Term;
+use crate::domain::Ns;
+
+impl Sim<'_> {
+    /// Waits for the dishes of a host, if they arrive by the clock; each is noticed a little late.
+    pub(super) fn expect(&mut self, host: u32, late: Ns) {
+        if self.spec.arrivals.is_none() {
+            return;
+        }
+        let hosts = self.hosts.len() as u32;
+        for i in 0..self.hosts[host as usize].dishes {
+            let dish = host + i * hosts;
+            let at = self.spec.arrival(self.spec.dish(dish));
+            // What is there before anybody looks needs no timer to be noticed.
+            let noticed = if at <= self.now { self.now } else { at + late };
+            self.set_arrival(dish, noticed);
+        }
+    }
+
+    /// A dish has arrived, and is noticed.
+    pub(super) fn arrived(&mut self, dish: u32) {
+        let at = self.spec.arrival(self.spec.dish(dish));
+        self.paths[dish as usize].add(Term::Arrival, at);
+        let number = self.host_of(dish);
+        let host = &mut self.hosts[number as usize];
+        let Some(line) = &mut host.line else {
+            host.desk.arrived += 1;
+            return self.admit(number, at);
+        };
+        line.arrive(at);
+        if !host.queued && line.has_next() {
+            host.queued = true;
+            if self.brigade.takes_steps() {
+                self.dispatch();
+            } else {
+                self.call_another(number, None);
+            }
+        }
+    }
+}
