@@ -74,7 +74,8 @@ impl Serialize for NeedsView<'_> {
 
 impl Serialize for EquipmentView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ask = |item: &Equipment| ItemAsk { capacity: Some(item.capacity.into()), shared: Some(item.shared) };
+        let ask =
+            |item: &Equipment| ItemAsk { capacity: Some(item.capacity.into()), shared: item.shared.then_some(true) };
         serializer.collect_map(self.0.iter().map(|item| (&item.name, ask(item))))
     }
 }

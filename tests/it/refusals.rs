@@ -226,7 +226,7 @@ async fn unknown_methods_and_paths_are_problems_too() {
     ] {
         refused(&house, house.get(path).await, 404, "not-found").await;
     }
-    for path in [format!("/orders/{id}/"), format!("/orders/{id}/report"), "/orders/x%2Fevents".to_owned()] {
+    for path in [format!("/orders/{id}/"), format!("/orders/{id}/recipe"), "/orders/x%2Fevents".to_owned()] {
         refused(&house, house.get(&path).await, 404, "not-found").await;
     }
     refused(&house, house.get("/orders/%ff").await, 400, "bad-request").await;

@@ -22,12 +22,9 @@ use crate::domain::Ns;
 use crate::domain::recipe::{StepRef, Work};
 use crate::domain::record::Outcome;
 use crate::domain::spec::Choice;
-use crate::model::equipment::step::Equipping;
-use crate::model::exchange;
 use crate::model::pool::{Pool, Task};
 use crate::model::run::{Run, Stepped};
 use crate::model::tune::Staffed;
-use crate::model::work::{self, Performed, Pieces};
 
 /// Dishes that one task of the loop holds. Between two groups other orders get their turn, so a million dishes do not
 /// keep the house's loop for longer than some thousand polls take (about 0.3 ms).
@@ -42,11 +39,11 @@ struct Begun {
 
 /// One chef at one order.
 pub(super) struct Chef {
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     assistants: Option<Arc<Pool>>,
     begun: Arc<Begun>,
     /// Its turns, where it competes with assistants for a GIL.
-    turns: Option<Turns>,
+    pub(super) turns: Option<Turns>,
 }
 
 impl Chef {
@@ -168,15 +165,6 @@ impl Chef {
         }
     }
 
-    /// A wait that ended by itself, now, while the chef may have been waiting for the GIL.
-    fn awake(&self, started: Ns, wait: Duration) -> Performed {
-        let mut done = work::waited(started, clock::now(), Outcome::Succeeded);
-        if let Some(turns) = &self.turns {
-            done.terms.gil_wait = turns.waited(started + clock::ns(wait), done.finished);
-        }
-        done
-    }
-
     /// A dish beyond the window is ready when a place is free, which is now; the first ones were at the start.
     fn ready(&self) -> Ns {
         if self.run.spec.max_in_flight.is_some() { self.run.elapsed() } else { 0 }
@@ -244,55 +232,6 @@ impl Chef {
             _ if lets_turn => Box::pin(self.on_loop(at, ready, work)).await,
             _ => self.run.do_step(0, at, ready),
         }
-    }
-
-    /// A step during which the loop turns: while it waits for its equipment, or between its pieces.
-    async fn on_loop(&self, at: StepRef, ready: Ns, work: Work) -> Stepped {
-        let run = &self.run;
-        let Some(begun) = Equipping::new(run, 0, at, ready) else {
-            let started = clock::now();
-            let seq = run.recorder.started(0, at, run.offset(started));
-            return run.record(0, at, ready, seq, Performed { started, ..self.perform(at, started, work).await });
-        };
-        match begun.claim.all().await {
-            Err(refusal) => begun.refused(run, refusal),
-            Ok(held_idle) => {
-                let equipped = clock::now();
-                let done = self.perform(at, equipped, work).await;
-                begun.done(run, equipped, held_idle, done)
-            }
-        }
-    }
-
-    async fn perform(&self, at: StepRef, started: Ns, work: Work) -> Performed {
-        match work {
-            Work::Wait(d) => {
-                if !d.is_zero() {
-                    tokio::time::sleep(d).await;
-                }
-                self.awake(started, d)
-            }
-            Work::Exchange { bytes, messages } => {
-                exchange::on_loop(bytes, messages).await;
-                work::exchanged(started, clock::now())
-            }
-            _ => match self.run.spec.step(at).yield_every {
-                None => work::perform(work, &self.run.cancel, self.run.hold(at), |_| ()),
-                Some(piece) => self.in_pieces(work, piece).await,
-            },
-        }
-    }
-
-    /// CPU work that lets the loop have its turn between two pieces.
-    async fn in_pieces(&self, work: Work, piece: Duration) -> Performed {
-        let mut pieces = Pieces::of(work);
-        let (mut done, mut over) = pieces.next(piece, &self.run.cancel, |_| ());
-        while !over {
-            tokio::task::yield_now().await;
-            let (next, last) = pieces.next(piece, &self.run.cancel, |_| ());
-            (done, over) = (done.then(next), last);
-        }
-        done
     }
 
     async fn wait(&self, at: StepRef, ready: Ns, d: Duration) -> Stepped {

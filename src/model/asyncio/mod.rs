@@ -5,6 +5,7 @@
 
 mod chef;
 mod house;
+mod turning;
 mod turns;
 
 use std::sync::Arc;

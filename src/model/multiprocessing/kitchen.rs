@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use super::CHANNEL;
 use super::frames::{self, Account, Down, Task};
 use super::lending::Loans;
+use super::post::Post;
 use super::ring::Taker;
 use super::shares::Share;
 use super::watch::{Measure, Suspicion};
@@ -23,7 +24,6 @@ use crate::domain::job::ErrorKind;
 use crate::domain::limits;
 use crate::domain::recipe::Work;
 use crate::domain::spec::Choice;
-use crate::domain::summary::ProcessUse;
 use crate::model::line_run::{LineRun, Taken};
 use crate::model::run::Run;
 use crate::model::tune;
@@ -75,10 +75,11 @@ pub(super) struct Kitchen {
     pub(super) loans: Loans,
     taker: OnceLock<Option<Taker>>,
     /// When the call was made that started it.
-    called: Ns,
+    pub(super) called: Ns,
     /// When it said that it is up.
-    greeting: AtomicU64,
-    post: Post,
+    pub(super) greeting: AtomicU64,
+    /// What went over its pipe.
+    pub(super) post: Post,
     suspicion: Mutex<Suspicion>,
     /// Its run was stopped, and it with it.
     stopped: AtomicBool,
@@ -86,14 +87,6 @@ pub(super) struct Kitchen {
     hung: OnceLock<String>,
     /// What it wrote instead of a frame.
     words: OnceLock<String>,
-}
-
-/// What went over a kitchen's pipe, both ways.
-#[derive(Default)]
-struct Post {
-    messages: AtomicU64,
-    bytes: AtomicU64,
-    transit: AtomicU64,
 }
 
 impl Kitchen {
@@ -131,38 +124,13 @@ impl Kitchen {
     pub(super) fn say(&self, frame: &Down) {
         let stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
         match stdin.as_ref().map(|fd| frames::write(fd, frame)) {
-            Some(Ok(bytes)) => self.posted(bytes),
+            Some(Ok(bytes)) => self.post.sent(bytes),
             None => {}
             Some(Err(error)) => {
                 tracing::debug!(pid = self.pid, %error, "kitchen does not listen");
                 // Half a frame may be in the pipe; nothing after it would be understood.
                 self.kill();
             }
-        }
-    }
-
-    /// Counts a message.
-    pub(super) fn posted(&self, bytes: usize) {
-        self.post.messages.fetch_add(1, Ordering::Relaxed);
-        self.post.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Counts how long a step and its result travelled: it was handed over at `since`, or when the kitchen was up.
-    pub(super) fn delivered(&self, since: Ns, started: Ns, finished: Ns) {
-        let there = started.saturating_sub(since.max(self.greeting.load(Ordering::Relaxed)));
-        let back = clock::now().saturating_sub(finished);
-        self.post.transit.fetch_add(there + back, Ordering::Relaxed);
-    }
-
-    /// What it says it used, with what only its parent knows.
-    pub(super) fn account(&self, used: ProcessUse) -> ProcessUse {
-        ProcessUse {
-            lived: clock::now() - self.called,
-            spawn: self.greeting.load(Ordering::Relaxed).saturating_sub(self.called),
-            messages: self.post.messages.load(Ordering::Relaxed),
-            message_bytes: self.post.bytes.load(Ordering::Relaxed),
-            transit: self.post.transit.load(Ordering::Relaxed),
-            ..used
         }
     }
 

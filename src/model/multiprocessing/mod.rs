@@ -14,6 +14,7 @@ mod kitchen;
 mod lending;
 mod oom;
 mod pass;
+mod post;
 mod ring;
 mod shares;
 mod ticket;
@@ -86,7 +87,7 @@ static INFO: ModelInfo = ModelInfo {
 const KITCHENS: usize = 0;
 const INSIDE: usize = 1;
 const START: usize = 2;
-const CHANNEL: usize = 3;
+const CHANNEL: usize = 5;
 
 impl Model for Multiprocessing {
     fn info(&self) -> &'static ModelInfo {

@@ -121,7 +121,7 @@ impl Pass {
                         }
                     }
                     Ok(frame) => {
-                        kitchen.posted(buffer.len());
+                        kitchen.post.sent(buffer.len());
                         self.hear(frame, &kitchen, &brigade);
                     }
                     Err(words) => break words,
