@@ -33,13 +33,13 @@ pub struct CalibrationView {
     /// The machine it is about: processor, cores, kernel.
     pub host: Option<String>,
     /// Cores the kernel lets the house use.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
     pub cores: u32,
     /// What so many burners get of them together.
     #[schema(max_items = 2048)]
     pub effective_cores: Vec<BurnersView>,
     /// Iterations of a CPU step in a millisecond.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub iterations_per_ms: u64,
     /// From an order's start until its model is at work.
     pub begin_us: f64,
@@ -68,16 +68,16 @@ pub struct CalibrationView {
     /// From one end of shared memory to the other.
     pub shared_memory_us: f64,
     /// Bytes of a process that has done nothing yet.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub process_bytes: u64,
     /// Bytes of a process that waits for steps.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub kitchen_bytes: u64,
     /// Bytes of a thread that has worked.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub thread_bytes: u64,
     /// Bytes of a dish on a loop.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub task_bytes: u64,
 }
 
@@ -86,7 +86,7 @@ pub struct CalibrationView {
 #[schema(as = Burners)]
 pub struct BurnersView {
     /// Threads that burn at once.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
     pub burners: u32,
     /// CPU seconds per second that they get together.
     pub cores: f64,

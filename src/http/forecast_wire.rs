@@ -74,10 +74,10 @@ pub struct ForeseenView<'a> {
     /// Time in starts, hand-overs, late timers and bookkeeping, of all together.
     pub overhead_ms: f64,
     /// Bytes of all its processes at their peak.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub peak_memory_bytes: u64,
     /// Threads or processes at once, the most.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 4_294_967_295_u64)]
     pub workers: u32,
     /// Share of the cores that is used, 0 to 1.
     pub core_utilisation: f64,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::calibration::{Calibration, Measured, host};
 use super::probe::effective_cores;
 use crate::clock;
@@ -17,6 +19,7 @@ use crate::domain::spec::Spec;
 use crate::domain::summary::Summary;
 use crate::kitchen::{Alone, Found, Kitchen};
 use crate::model::cancel::Cancel;
+use crate::model::tune::{self, Staffed};
 use crate::sim::Costs;
 
 /// Times each small order is cooked.
@@ -27,8 +30,14 @@ pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration) -> Result<Cali
     let alone = kitchen.alone().await.map_err(|busy| busy.to_string())?;
     let started = clock::now();
     let cores = last.cores;
-    let by_hand = tokio::task::spawn_blocking(move || (threads(Costs::default()), burners(cores))).await;
-    let (costs, effective_cores) = by_hand.map_err(|error| error.to_string())?;
+    let (reply, by_hand) = oneshot::channel();
+    // As nice as an order's own staff, and so are the threads it starts: neighbours leave them less than they leave us.
+    let measure = move || {
+        tune::burner(Staffed::Own);
+        let _ = reply.send((threads(Costs::default()), burners(cores)));
+    };
+    std::thread::Builder::new().name("calibration".to_owned()).spawn(measure).map_err(|error| error.to_string())?;
+    let (costs, effective_cores) = by_hand.await.map_err(|error| error.to_string())?;
     let costs = Bench { kitchen, alone: &alone }.orders(costs).await?;
     let took_ms = (clock::now() - started) / 1_000_000;
     let measured = Some(Measured { at_us: clock::wall_us(), took_ms, host: host(cores) });
@@ -120,6 +129,11 @@ impl Cooked {
     fn peak(&self) -> u64 {
         self.summary.bill.as_ref().map_or(0, |bill| bill.sum.peak_rss_bytes)
     }
+
+    /// CPU time of all its processes: unlike the time on the wall it is the same beside neighbours.
+    fn cpu(&self) -> Ns {
+        self.summary.bill.unwrap_or_default().cpu
+    }
 }
 
 type Setup<'a> = &'a [(&'a str, Value)];
@@ -132,7 +146,7 @@ impl Bench<'_> {
             model: Some(model.to_owned()),
             setup: Some(setup),
             isolation: Some("kitchen".to_owned()),
-            dishes: Some(u64::from(dishes)),
+            io_ms: Some(0),
             seed: Some(1),
             ..OrderAsk::default()
         };
@@ -141,7 +155,8 @@ impl Bench<'_> {
         let step = |(i, work): (usize, &Work)| Step { after: (1 << i) >> 1, ..Step::plain(&i.to_string(), *work) };
         let steps = steps.iter().enumerate().map(step).collect();
         let recipe = Recipe { name: "calibration".into(), steps, equipment: Box::default() };
-        let spec = Spec { recipe: Arc::new(recipe), labels: [("calibration".into(), "1".into())].into(), ..spec };
+        let labels = [("calibration".into(), "1".into())].into();
+        let spec = Spec { recipe: Arc::new(recipe), dishes, labels, ..spec };
         let id = self.alone.submit(spec).map_err(|refusal| refusal.to_string())?.id;
         let watched = self.kitchen.watch(id);
         loop {
@@ -192,9 +207,12 @@ impl Bench<'_> {
         let begin = self.figure("asyncio", &[], nothing, |run| run.starts.first().copied().unwrap_or(0)).await?;
         let process_bytes = self.figure("asyncio", &[], nothing, Cooked::peak).await?;
         let many = (&[Work::Wait(WAIT)][..], DISHES);
-        let all = self.figure("asyncio", &[], many, |run| run.summary.makespan).await?;
+        let (alone, all) = (
+            self.figure("asyncio", &[], nothing, Cooked::cpu).await?,
+            self.figure("asyncio", &[], many, Cooked::cpu).await?,
+        );
         let peak = self.figure("asyncio", &[], many, Cooked::peak).await?;
-        let a_dish = all.saturating_sub(begin + clock::ns(WAIT) + costs.loop_late) / u64::from(DISHES);
+        let a_dish = all.saturating_sub(alone) / u64::from(2 * DISHES);
         let sums = (&[Work::Iterations(ITERATIONS)][..], 1);
         let cpu = self.figure("asyncio", &[], sums, |run| run.summary.totals.terms.cpu).await?;
         let bytes = peak.saturating_sub(process_bytes) / u64::from(DISHES);
@@ -218,17 +236,20 @@ impl Bench<'_> {
             let first = run.starts.first().copied().unwrap_or(0);
             run.summary.makespan.saturating_sub(first) / CHAIN as u64
         };
-        let step = self.figure("multithreading", &number("chefs", 1), (&chain, 1), span).await?;
+        let step = self.figure("multithreading", &number("chefs", 1), (&chain, 1), span).await?.min(costs.step);
         let there_and_back = self.figure("asyncio", &number("assistants", 1), (&chain, 1), span).await?;
         let waits = (&[Work::Wait(Duration::from_millis(30))][..], THREADS);
         let peak = self.figure("multithreading", &number("chefs", u64::from(THREADS)), waits, Cooked::peak).await?;
-        let beyond = there_and_back.saturating_sub(step + 2 * costs.hand_over);
+        // What is neither work nor the loop's own is the way there and the way back.
+        let ways = there_and_back.saturating_sub(step);
+        let hand_over = costs.hand_over.min(ways / 4);
+        let way = (ways - 2 * hand_over) / 2;
         Ok(Costs {
             step,
-            // What is neither work nor the way there is the way back.
-            wake: costs.wake.min(beyond),
-            hand_back: beyond.saturating_sub(costs.wake),
-            gil_switch: costs.wake.min(beyond),
+            hand_over,
+            hand_back: way,
+            wake: way,
+            gil_switch: way.min(costs.gil_switch),
             thread_bytes: peak.saturating_sub(costs.process_bytes) / u64::from(THREADS),
             ..costs
         })
@@ -247,20 +268,26 @@ impl Bench<'_> {
         let warm = kitchens(1, &[("start", "prewarmed")]);
         let steps = self.figure(model, &warm, (&chain, 1), |run| run.summary.makespan - first(run)).await?;
         let there_and_back = steps / CHAIN as u64;
-        let pipe = there_and_back.saturating_sub(costs.step + costs.pass) / 2;
+        let pass = costs.pass.min(there_and_back / 3);
+        let pipe = there_and_back.saturating_sub(costs.step + pass) / 2;
         let cold = kitchens(u64::from(KITCHENS), &[]);
         let waits = (&[Work::Wait(Duration::from_millis(60))][..], KITCHENS);
-        let born = self.figure(model, &cold, waits, first).await?;
-        let last = self.figure(model, &cold, waits, |run| run.starts.last().copied().unwrap_or(0)).await?;
+        let alone = self.figure("asyncio", &[], (&chain[..1], 1), Cooked::cpu).await?;
+        let all = self.figure(model, &cold, waits, Cooked::cpu).await?;
         let peak = self.figure(model, &cold, waits, Cooked::peak).await?;
-        let issue = last.saturating_sub(born) / u64::from(KITCHENS - 1);
+        // Start, life and end of one, divided as they are by default.
+        let whole = costs.spawn_issue + costs.spawn + costs.exit;
+        let life = all.saturating_sub(alone) / u64::from(KITCHENS);
+        let part = |part: Ns| part * life / whole.max(1);
         let inside = kitchens(1, &[("start", "prewarmed"), ("inside", "asyncio")]);
         let nothing = (&[Work::Wait(Duration::ZERO)][..], 1);
         let inside = self.figure(model, &inside, nothing, first).await?;
         Ok(Costs {
             pipe,
-            spawn_issue: issue,
-            spawn: born.saturating_sub(costs.begin + issue),
+            pass,
+            spawn_issue: part(costs.spawn_issue),
+            spawn: part(costs.spawn),
+            exit: part(costs.exit),
             kitchen_begin: inside.saturating_sub(pipe + costs.begin.min(pipe)),
             kitchen_bytes: peak.saturating_sub(costs.process_bytes) / u64::from(KITCHENS),
             ..costs

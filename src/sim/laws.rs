@@ -181,12 +181,12 @@ fn who_holds_the_ladle_and_wants_the_stove_waits_for_ever() {
         keeper.needs = [need].into();
         steps.insert(usize::from(need), keeper);
     }
-    // Both wait for their first; the second keeper lets go later, so the first of them holds one and wants the other.
-    steps[2].needs = [0, 1].into();
-    steps[3].needs = [1, 0].into();
+    // At 5 ms one gets its first and wants the other's; at 6 ms the other gets its first and wants this one's.
     recipe.steps = steps.into();
-    let there = free(&spec, Crew::ThreadPerStep, 2.0);
-    assert!(matches!(there.ending, Ending::Done | Ending::Deadlock), "it ends in any case");
+    for crew in [Crew::ThreadPerStep, POOL_OF_9, Crew::Loop { assistants: 0 }] {
+        let there = free(&spec, crew, 2.0);
+        assert_eq!((there.ending, there.dishes, there.makespan), (Ending::Deadlock, 0, 6 * MS), "{crew:?}");
+    }
 }
 
 #[test]

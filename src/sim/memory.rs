@@ -17,9 +17,9 @@ pub(super) fn peak(spec: &Spec, plan: &Plan, costs: &Costs, alive: u32) -> u64 {
         Crew::Loop { .. } => own + tasks + alive * costs.thread_bytes,
         Crew::Sequential | Crew::Pool { .. } | Crew::ThreadPerStep => own + alive * costs.thread_bytes,
         Crew::Kitchens { inside: Inside::Steps, .. } => own + alive * costs.kitchen_bytes,
-        Crew::Kitchens { inside: Inside::Loop, .. } => own + alive * costs.kitchen_bytes + tasks + books,
+        Crew::Kitchens { inside: Inside::Loop, .. } => own + alive * costs.process_bytes + tasks + books,
         Crew::Kitchens { inside: Inside::Pool(threads), .. } => {
-            own + alive * (costs.kitchen_bytes + u64::from(threads) * costs.thread_bytes) + books
+            own + alive * (costs.process_bytes + u64::from(threads) * costs.thread_bytes) + books
         }
     }
 }

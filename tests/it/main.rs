@@ -36,6 +36,7 @@ mod equipment_rack;
 mod events;
 mod exchange;
 mod faults;
+mod forecasts;
 mod gil;
 mod gil_laws;
 mod harness;
