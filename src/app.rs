@@ -78,9 +78,9 @@ impl App {
         let (kitchen, comparisons) = kitchen(serve, staff);
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
-        let door = serve.door.clone();
+        let (door, rate) = (serve.door.clone(), serve.access.rate_limit());
         let forecasts = Forecasts::new(kitchen.clone());
-        let state = Shared { kitchen, comparisons, forecasts, closing: watch, streams, door }.into();
+        let state = Shared { kitchen, comparisons, forecasts, closing: watch, streams, door, rate }.into();
         let guard = Guard::new(&serve.door, listener.local_addr()?);
         request_id::begin(random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })

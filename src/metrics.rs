@@ -3,7 +3,7 @@
 //! It deliberately has no label from user text: every label is one of a fixed list.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -31,6 +31,30 @@ struct ModelLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StateLabels {
     status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CutLabels {
+    reason: &'static str,
+}
+
+/// Why the service ended a connection of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A head, or a TLS handshake, did not arrive in time.
+    Head,
+    /// A body did not arrive in time.
+    Body,
+    /// Nothing was asked for too long.
+    Idle,
+    /// The client took nothing of its answer for too long.
+    Stalled,
+    /// It made room for others: the house was full, and it had kept it waiting longest.
+    Room,
+}
+
+impl Cut {
+    const NAMES: [&'static str; 5] = ["head", "body", "idle", "stalled", "room"];
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -81,6 +105,8 @@ pub struct Reading {
     pub active: (u64, u64),
     /// Resident set of the service.
     pub resident_bytes: u64,
+    /// Log lines that were dropped since the start.
+    pub log_lines_dropped: u64,
 }
 
 struct OfModel {
@@ -96,6 +122,8 @@ pub struct Metrics {
     models: Vec<OfModel>,
     http: Family<HttpLabels, Counter>,
     http_seconds: Histogram,
+    connections_cut: [Counter; 5],
+    log_lines_dropped: Counter,
     gauges: Gauges,
 }
 
@@ -117,6 +145,14 @@ impl Metrics {
         let http_seconds = spans();
         registry.register("http_requests", "Requests answered, by method, route and status", http.clone());
         registry.register("http_request_seconds", "From request to response head", http_seconds.clone());
+        let cut = Family::<CutLabels, Counter>::default();
+        let log_lines_dropped = Counter::default();
+        let why =
+            "Connections ended by the service: late head, late body, idle, reader that takes nothing, room for others";
+        registry.register("connections_cut", why, cut.clone());
+        let why = "Log lines dropped because stderr took them too slowly";
+        registry.register("log_lines_dropped", why, log_lines_dropped.clone());
+        let connections_cut = Cut::NAMES.map(|reason| cut.get_or_create(&CutLabels { reason }).clone());
         let gauges = Gauges::default();
         gauges.register(&mut registry);
         let of_model = |model: &&'static str| OfModel {
@@ -127,7 +163,7 @@ impl Metrics {
                 .map(|outcome| steps.get_or_create(&StepLabels { model, outcome }).clone()),
         };
         let models = models.iter().map(of_model).collect();
-        Arc::new(Self { registry, models, http, http_seconds, gauges })
+        Arc::new(Self { registry, models, http, http_seconds, connections_cut, log_lines_dropped, gauges })
     }
 
     /// An order ended.
@@ -149,10 +185,17 @@ impl Metrics {
         self.http_seconds.observe(seconds(span));
     }
 
+    /// A connection is ended.
+    pub fn cut(&self, reason: Cut) {
+        self.connections_cut[reason as usize].inc();
+    }
+
     /// The text of a scrape.
     #[must_use]
     pub fn scrape(&self, reading: Reading) -> String {
         self.gauges.set(reading);
+        // Counted where nothing may wait, and only read here.
+        self.log_lines_dropped.inner().store(reading.log_lines_dropped, Ordering::Relaxed);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

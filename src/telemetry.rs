@@ -5,7 +5,6 @@
 //! no colours, which are control characters like any others.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -18,6 +17,15 @@ const LINES: usize = 8_192;
 /// Bytes of a line; the rest of a longer one is cut off. Chosen: far above any line of ours.
 const LINE_BYTES: usize = 4 * 1024;
 
+/// Lines dropped since the start. One for the process, like the subscriber that writes them.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Log lines dropped since the start.
+#[must_use]
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
 enum Entry {
     Line(Vec<u8>),
     /// Everything before this has been written when the other end hears of it.
@@ -28,16 +36,14 @@ enum Entry {
 #[derive(Clone)]
 pub struct Log {
     entries: SyncSender<Entry>,
-    dropped: Arc<AtomicU64>,
 }
 
 /// Starts logging with this filter, which has been checked. Panics are logged too.
 pub fn start(filter: &str) -> std::io::Result<Log> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let (entries, waiting) = sync_channel(LINES);
-    let log = Log { entries, dropped: Arc::default() };
-    let dropped = log.dropped.clone();
-    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&waiting, &dropped))?;
+    let log = Log { entries };
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&waiting))?;
     // A second start (tests) keeps the first.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log.clone()).try_init();
     // The hook that is there by default waits for stderr.
@@ -56,13 +62,15 @@ impl Log {
 }
 
 /// Writes until nobody can log any more. That stderr fails is nobody's business: there is no other place to say so.
-fn write_all(waiting: &Receiver<Entry>, dropped: &AtomicU64) {
+fn write_all(waiting: &Receiver<Entry>) {
+    let mut told = dropped();
     while let Ok(entry) = waiting.recv() {
         match entry {
             Entry::Line(line) => {
                 let _ = std::io::stderr().lock().write_all(&line);
-                let lost = dropped.swap(0, Ordering::Relaxed);
+                let lost = dropped() - told;
                 if lost > 0 {
+                    told += lost;
                     let _ = writeln!(std::io::stderr().lock(), "{lost} log lines dropped: stderr took them too slowly");
                 }
             }
@@ -83,7 +91,7 @@ impl Write for &Log {
     /// Takes a whole event; never fails, because the subscriber would complain on stderr, and panic if that failed too.
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
         if let Err(TrySendError::Full(_)) = self.entries.try_send(Entry::Line(one_line(event))) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(event.len())
     }

@@ -3,14 +3,13 @@
 //! The control plane has a runtime of its own; no kitchen ever runs on it.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
 use crate::app::{App, Signals};
 use crate::config::Serve;
-use crate::http::access::{Access, Locks};
+use crate::http::access::Locks;
 use crate::model::staff::StaffConfig;
 
 /// Threads of the control plane. Two: one may be writing a large answer while the other accepts.
@@ -58,7 +57,7 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
 }
 
 async fn run_on(serve: &Serve, locks: Locks) -> ExitCode {
-    if let Err(error) = reload_on_hangup(serve, locks.access.clone()) {
+    if let Err(error) = reload_on_hangup(serve, locks.clone()) {
         err(&format!("error: cannot listen for signals: {error}"));
         return ExitCode::from(EXIT_FAILURE);
     }
@@ -93,19 +92,27 @@ async fn run_on(serve: &Serve, locks: Locks) -> ExitCode {
     }
 }
 
-/// Reads the file of API keys again at each SIGHUP: a restart would forget the orders. Without a file SIGHUP ends the
-/// service, as it always does.
-fn reload_on_hangup(serve: &Serve, access: Arc<Access>) -> std::io::Result<()> {
-    if serve.access.api_keys_file.is_none() {
+/// Reads API keys and certificate again at each SIGHUP: a restart would forget the orders. Without such files SIGHUP ends
+/// the service, as it always does.
+fn reload_on_hangup(serve: &Serve, locks: Locks) -> std::io::Result<()> {
+    let settings = serve.access.clone();
+    if settings.api_keys_file.is_none() && !settings.is_tls() {
         return Ok(());
     }
     let mut hangups = signal(SignalKind::hangup())?;
-    let settings = serve.access.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match access.reload(&settings) {
-                Ok(keys) => tracing::info!(keys, "API keys read again"),
-                Err(error) => tracing::error!(error, "API keys stay as they were"),
+            if settings.api_keys_file.is_some() {
+                match locks.access.reload(&settings) {
+                    Ok(keys) => tracing::info!(keys, "API keys read again"),
+                    Err(error) => tracing::error!(error, "API keys stay as they were"),
+                }
+            }
+            if let (Some(tls), Some(cert), Some(key)) = (&locks.tls, &settings.tls_cert, &settings.tls_key) {
+                match tls.reload(cert, key) {
+                    Ok(()) => tracing::info!("certificate read again"),
+                    Err(error) => tracing::error!(error, "the certificate stays as it was"),
+                }
             }
         }
     });

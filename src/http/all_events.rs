@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::AppState;
 use super::caller::Caller;
+use super::event_id;
 use super::events::{self, LOOK, Seat, Tells};
 use super::house;
 use super::order_list;
@@ -57,10 +58,7 @@ pub async fn follow(
     let query = order_list::query_of(given)?;
     let seat = Seat::take(&app)?;
     let boot = app.kitchen.ids.boot();
-    let last = headers.get("last-event-id").map(|id| {
-        let (their_boot, seq) = id.to_str().ok()?.split_once('.')?;
-        seq.parse::<u64>().ok().filter(|_| their_boot == boot)
-    });
+    let last = headers.get("last-event-id").map(|id| event_id::of_house(id, &boot));
     let seen = last.flatten().unwrap_or_else(|| app.kitchen.journal.last());
     let mut teller = Teller { app, caller, query, boot, seen, told: VecDeque::new(), over: false, seat };
     match last {
@@ -105,7 +103,7 @@ impl Tells for Teller {
             }
             if self.seat.is_over(&self.app) {
                 self.over = true;
-                return Some(events::event(events::CLOSING, &()));
+                return Some(events::bare(events::CLOSING));
             }
             self.look();
             if self.told.is_empty() {
@@ -152,7 +150,7 @@ impl Teller {
 
     fn gap(&mut self) {
         self.seen = self.app.kitchen.journal.last();
-        self.told.push_back(events::event("gap", &()));
+        self.told.push_back(events::bare("gap"));
         self.snapshot();
     }
 

@@ -28,7 +28,7 @@ use super::pulse::{Phase, Pulse};
 use super::request_id;
 use super::unbroken::{RunningOn, Unbroken};
 use crate::clock;
-use crate::metrics::{HttpLabels, Metrics};
+use crate::metrics::{Cut, HttpLabels, Metrics};
 
 /// The router with everything around it, for one connection.
 #[derive(Clone)]
@@ -57,6 +57,12 @@ impl Around {
     #[must_use]
     pub fn at(&self, peer: IpAddr, pulse: Arc<Pulse>, guest: bool) -> Self {
         Self { caller: Caller::at(peer), pulse, guest, ..self.clone() }
+    }
+
+    /// Where it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Writes whose clients are gone.
@@ -113,6 +119,9 @@ impl hyper::service::Service<Request<Incoming>> for Around {
             let status = response.status();
             if status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id = ?id, method, route, "the service failed");
+            }
+            if status == StatusCode::REQUEST_TIMEOUT {
+                metrics.cut(Cut::Body);
             }
             headers::add(&mut response, route, id);
             metrics.http(&HttpLabels { method, route, status: status.as_u16() }, clock::now() - started);

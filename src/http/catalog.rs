@@ -131,7 +131,8 @@ pub struct Limit(u64);
 
 /// List the limits
 ///
-/// Above a limit an order is refused by name, never clamped.
+/// Above a limit an order is refused by name, never clamped. What is not limited here is not listed: the memory of a child
+/// process and the rate of writes can be.
 #[utoipa::path(get, path = "/limits", operation_id = "getLimits", tag = "catalog",
     responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
 pub async fn limits(State(app): State<AppState>) -> Response<Body> {
@@ -174,5 +175,9 @@ pub async fn limits(State(app): State<AppState>) -> Response<Body> {
         ("line_up", limits::LINE_UP as u64),
         ("repeats", limits::REPEATS),
     ];
-    json(StatusCode::OK, &rows.into_iter().map(|(name, value)| (name, Limit(value))).collect::<BTreeMap<_, _>>())
+    let rate =
+        app.rate.map(|rate| [("writes_per_s", u64::from(rate.per_s)), ("writes_at_once", u64::from(rate.burst))]);
+    let memory = app.kitchen.config.staff.kitchen_memory.map(|bytes| ("child_memory_bytes", bytes));
+    let all = rows.into_iter().chain(memory).chain(rate.into_iter().flatten());
+    json(StatusCode::OK, &all.map(|(name, value)| (name, Limit(value))).collect::<BTreeMap<_, _>>())
 }

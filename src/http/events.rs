@@ -19,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::caller::Caller;
+use super::event_id;
 use super::orders::{find, id};
 use super::problem::{self, Problem};
 use super::wire::{self, OrderView, ms};
@@ -74,6 +75,11 @@ pub(super) fn event(name: &str, data: &impl Serialize) -> Event {
     Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
 }
 
+/// An event that says everything by its name.
+pub(super) fn bare(name: &str) -> Event {
+    Event::default().event(name).data("{}")
+}
+
 /// What comes and looks, and tells one event after another.
 pub(super) trait Tells: Send + 'static {
     /// The next event, when there is one; `None` at the end.
@@ -119,9 +125,10 @@ pub async fn follow(
 ) -> Result<Response<Body>, Problem> {
     let id = id(&text)?;
     let job = find(&app.kitchen, &caller, id)?;
-    let told = app.kitchen.run(id).map_or(0, |run| run.recorder.last_seq());
-    let seen = headers.get("last-event-id").map(|v| position(v, &job, told));
-    if job.status.is_done() && seen == Some(Some(last_seq(&job))) {
+    let told = || app.kitchen.run(id).map_or(0, |run| run.recorder.last_seq());
+    let last = if job.status.is_done() { last_seq(&job) } else { told() };
+    let seen = headers.get("last-event-id").map(|id| event_id::of_order(id, job.attempt.max(1), last));
+    if job.status.is_done() && seen == Some(Some(last)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let seat = Seat::take(&app)?;
@@ -137,20 +144,12 @@ pub async fn follow(
     match seen {
         Some(Some(_)) => {}
         Some(None) => {
-            teller.told.push_back(Event::default().event("gap").data("{}"));
+            teller.told.push_back(bare("gap"));
             teller.order("snapshot", &job, None);
         }
         None => teller.order("snapshot", &job, None),
     }
     Ok(streamed(teller))
-}
-
-/// The seq of an id of this order; `None` for an id that was never told. `told` is the last one of a running order.
-fn position(value: &HeaderValue, job: &Job, told: u32) -> Option<u32> {
-    let (attempt, seq) = value.to_str().ok()?.split_once('.')?;
-    let seq = seq.parse().ok()?;
-    let last = if job.status.is_done() { last_seq(job) } else { told };
-    (attempt.parse() == Ok(job.attempt.max(1)) && seq <= last).then_some(seq)
 }
 
 /// The seq of the event that ends an ended order.
@@ -201,8 +200,7 @@ impl Tells for Teller {
             }
             if self.seat.is_over(&self.app) {
                 self.over = true;
-                self.tell(CLOSING, None, &());
-                continue;
+                return Some(bare(CLOSING));
             }
             let kitchen = self.app.kitchen.clone();
             let watched = kitchen.watch(self.id);

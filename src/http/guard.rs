@@ -25,7 +25,7 @@ pub struct Guard {
 }
 
 /// Paths that probes ask: by any name, and of a full house too.
-fn is_probe(path: &str) -> bool {
+pub(super) fn is_probe(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
 }
 

@@ -14,6 +14,8 @@ use super::orders::json;
 use super::problem::{self, Problem};
 use super::steps::text_answer;
 use crate::domain::job::Status;
+use crate::metrics::Reading;
+use crate::telemetry;
 
 /// A probe's answer.
 #[derive(Serialize, ToSchema)]
@@ -141,6 +143,7 @@ pub(super) fn counts(app: &AppState) -> Stats {
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "house",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
 pub async fn metrics(State(app): State<AppState>) -> Response<Body> {
-    let text = app.kitchen.metrics.scrape(app.kitchen.reading());
+    let reading = Reading { log_lines_dropped: telemetry::dropped(), ..app.kitchen.reading() };
+    let text = app.kitchen.metrics.scrape(reading);
     text_answer("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
 }

@@ -96,9 +96,15 @@ impl Keys {
         }
         let variable = keys_variable()?;
         if let Some(text) = &variable {
-            parse(KEYS_VARIABLE, "entry", text.split([';', '\n']), &mut keys)?;
+            from_variable(text, &mut keys)?;
         }
         Ok((settings.api_keys_file.is_some() || variable.is_some()).then_some(Self(keys)))
+    }
+
+    /// Reads the text of the variable alone.
+    pub fn of_text(text: &str) -> Result<Self, String> {
+        let mut keys = Vec::new();
+        from_variable(text, &mut keys).map(|_| Self(keys))
     }
 
     /// How many there are.
@@ -133,6 +139,10 @@ fn hash(secret: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
     let mut hash = [0; SHA256_OUTPUT_LEN];
     hash.copy_from_slice(digest(&SHA256, secret).as_ref());
     hash
+}
+
+fn from_variable(text: &str, keys: &mut Vec<Key>) -> Result<bool, String> {
+    parse(KEYS_VARIABLE, "entry", text.split([';', '\n']), keys)
 }
 
 fn from_file(path: &Path, keys: &mut Vec<Key>) -> Result<(), String> {

@@ -15,6 +15,8 @@ pub mod catalog;
 pub mod comparison_wire;
 pub mod comparisons;
 mod connection;
+pub mod door_contract;
+pub mod event_id;
 pub mod events;
 pub mod forecast_wire;
 pub mod forecasts;
@@ -51,6 +53,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Door;
+use crate::config_access::RateLimit;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
 use crate::lab::forecasts::Forecasts;
@@ -87,6 +90,8 @@ pub struct Shared {
     pub streams: Arc<Semaphore>,
     /// How the door is set, for `GET /limits`.
     pub door: Door,
+    /// How many writes a client may send, for the same.
+    pub rate: Option<RateLimit>,
 }
 
 impl Shared {

@@ -158,7 +158,7 @@ pub(super) fn query_of(given: Conditions) -> Result<Query, Problem> {
 }
 
 /// The conditions, page and cursor of a request's query.
-fn of_uri(uri: &Uri) -> Result<Query, Problem> {
+pub fn of_uri(uri: &Uri) -> Result<Query, Problem> {
     let mut params = Params::of(uri)?;
     let (created_after, created_before) = (params.take("created_after")?, params.take("created_before")?);
     let mut query = query_of(Conditions { created_after, created_before, ..taken(&mut params)? })?;

@@ -45,6 +45,11 @@ pub async fn trace_script() -> Response<Body> {
     asset("text/javascript; charset=utf-8", include_str!("page/trace.js"))
 }
 
+/// Its place for an API key.
+pub async fn key_script() -> Response<Body> {
+    asset("text/javascript; charset=utf-8", include_str!("page/key.js"))
+}
+
 /// Read the contract as YAML
 #[utoipa::path(get, path = "/openapi.yaml", operation_id = "getContractYaml", tag = "house",
     responses((status = 200, description = "This document", body = serde_json::Value, content_type = "application/yaml")))]

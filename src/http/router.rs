@@ -15,8 +15,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
 use super::{
-    AppState, access_contract, all_events, batch, calibrations, catalog, comparisons, events, forecasts, house,
-    order_acts, order_list, orders, pages, report, steps, timeline, trace,
+    AppState, access_contract, all_events, batch, calibrations, catalog, comparisons, door_contract, events, forecasts,
+    house, order_acts, order_list, orders, pages, report, steps, timeline, trace,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -62,7 +62,8 @@ fn skeleton() -> OpenApi {
         .description(Some(
             "A concurrency laboratory behind a job API: describe work, choose a concurrency model, get a job that really \
              runs and accounts for every millisecond; then compare models on the same work. Every 4xx and 5xx is a \
-             problem document (RFC 9457). A failed order is no HTTP error.",
+             problem document (RFC 9457). A failed order is no HTTP error. Whole numbers are written without a point: 11, \
+             not 11.0.",
         ))
         .contact(Some(ContactBuilder::new().name(Some("the pasta-fasta authors")).build()))
         .license(Some(license))
@@ -90,6 +91,7 @@ pub fn contract() -> OpenApi {
     let contract = || {
         let mut contract = api().into_openapi();
         access_contract::describe(&mut contract);
+        door_contract::describe(&mut contract);
         // The query can be the order; an `Option` of the body would allow JSON's null instead.
         let place = contract.paths.paths.get_mut("/orders").and_then(|path| path.post.as_mut());
         if let Some(RefOr::T(body)) = place.and_then(|operation| operation.request_body.as_mut()) {
@@ -117,6 +119,7 @@ pub fn build(state: AppState) -> Router {
         .route("/page/style.css", get(pages::style))
         .route("/page/app.js", get(pages::script))
         .route("/page/trace.js", get(pages::trace_script))
+        .route("/page/key.js", get(pages::key_script))
         // On what browsers read only: an order would pay for the layer and gain nothing.
         .layer(CompressionLayer::new());
     router.merge(pages).fallback(not_found).with_state(state)

@@ -23,6 +23,7 @@ use super::pulse::{Order, Phase, Pulse};
 use super::tls::{self, Tls};
 use crate::clock::{self, Ns};
 use crate::config::Door;
+use crate::metrics::{Cut, Metrics};
 
 /// Descriptors kept for children, pipes and files.
 const OTHER_DESCRIPTORS: u64 = 256;
@@ -113,6 +114,7 @@ async fn opened(
     tls: Tls,
     at_most: Duration,
     mut closing: watch::Receiver<bool>,
+    metrics: &Metrics,
 ) -> Option<tls::Opened> {
     let opened = tokio::select! {
         opened = tokio::time::timeout(at_most, tls::open(stream, Some(tls))) => opened,
@@ -121,7 +123,10 @@ async fn opened(
     match opened {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
-        Err(_) => tracing::debug!("no TLS in time"),
+        Err(_) => {
+            tracing::debug!("no TLS in time");
+            metrics.cut(Cut::Head);
+        }
     }
     None
 }
@@ -178,7 +183,7 @@ impl Hall {
             Some(tls) => {
                 let (served, closing, limit) = (pulse.clone(), self.closing.clone(), self.settings.header_time());
                 self.tasks.spawn(async move {
-                    if let Some(stream) = opened(stream, tls, limit, closing).await {
+                    if let Some(stream) = opened(stream, tls, limit, closing, door.metrics()).await {
                         connection::serve(stream, door, served).await;
                     }
                 })
@@ -210,6 +215,7 @@ impl Hall {
                 slot.pulse.tell(if is_idle { Order::Leave } else { Order::Cut });
                 slot.is_leaving = true;
                 self.leaving += 1;
+                self.door.metrics().cut(Cut::Room);
             }
         }
         tracing::debug!(room, "made room for new connections");
@@ -219,17 +225,21 @@ impl Hall {
     fn look_around(&mut self, now: Ns) {
         for slot in self.slots.values_mut() {
             let over = |since: Ns, limit: Duration| now.saturating_sub(since) > clock::ns(limit);
-            let order = match slot.pulse.phase() {
+            let (order, reason) = match slot.pulse.phase() {
                 _ if slot.pulse.stalled_since().is_some_and(|since| over(since, self.settings.write_time())) => {
-                    Order::Cut
+                    (Order::Cut, Some(Cut::Stalled))
                 }
-                (Phase::Idle, since) if over(since, self.settings.idle_time()) => Order::Leave,
-                (Phase::Head, since) if over(since, self.settings.header_time()) => Order::Late,
-                (Phase::Leaving, since) if over(since, LINGER) => Order::Cut,
+                (Phase::Idle, since) if over(since, self.settings.idle_time()) => (Order::Leave, Some(Cut::Idle)),
+                (Phase::Head, since) if over(since, self.settings.header_time()) => (Order::Late, Some(Cut::Head)),
+                // Why it is leaving has been counted, or was the client's own wish.
+                (Phase::Leaving, since) if over(since, LINGER) => (Order::Cut, None),
                 _ => continue,
             };
             slot.pulse.tell(order);
-            self.leaving += usize::from(!std::mem::replace(&mut slot.is_leaving, true));
+            if !std::mem::replace(&mut slot.is_leaving, true) {
+                self.leaving += 1;
+                reason.into_iter().for_each(|reason| self.door.metrics().cut(reason));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! TLS by rustls, when the service is given a certificate.
 //!
 //! HTTP/1.1 only, so that is all it negotiates. It deliberately asks clients for no certificate, resumes from its own
-//! memory only, and reads the files once: a renewed certificate takes a restart.
+//! memory only, and watches no file: a renewed certificate is read when it is told to.
 
 use std::io;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub async fn open(stream: TcpStream, tls: Option<Tls>) -> io::Result<Opened> {
 mod with_rustls {
     //! The part that needs rustls.
 
-    use std::sync::Arc;
+    use std::sync::{Arc, PoisonError, RwLock};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::TlsAcceptor;
@@ -51,32 +51,25 @@ mod with_rustls {
     /// Bytes read and forgotten of a client that does not speak TLS; chosen, more than a request's head may have.
     const FORGOTTEN_BYTES: u64 = 64 * 1024;
 
-    /// A certificate and its key.
+    /// A certificate and its key; clones share them.
     #[derive(Clone)]
-    pub struct Tls(TlsAcceptor);
+    pub struct Tls(Arc<RwLock<TlsAcceptor>>);
 
     impl Tls {
         /// Reads both; a sentence if they are of no use, or not of each other.
         pub fn load(cert: &Path, key: &Path) -> Result<Self, String> {
-            let of_no_use =
-                |what: &str, path: &Path, why: &dyn std::fmt::Display| format!("{what} {}: {why}", path.display());
-            let no_cert = |why: &dyn std::fmt::Display| of_no_use("--tls-cert", cert, why);
-            let no_key = |why: &dyn std::fmt::Display| of_no_use("--tls-key", key, why);
-            let text = std::fs::read(cert).map_err(|error| no_cert(&error))?;
-            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-            let chain = chain.map_err(|_| no_cert(&"not PEM"))?;
-            if chain.is_empty() {
-                return Err(no_cert(&"no certificate in it"));
-            }
-            let text = std::fs::read(key).map_err(|error| no_key(&error))?;
-            // The reader's own error would repeat what it has read: a private key.
-            let private = PrivateKeyDer::from_pem_slice(&text).map_err(|_| no_key(&"no private key in PEM in it"))?;
-            let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-                .with_safe_default_protocol_versions()
-                .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private));
-            let mut config = config.map_err(|error| no_key(&format!("of no use with {}: {error}", cert.display())))?;
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Ok(Self(TlsAcceptor::from(Arc::new(config))))
+            Ok(Self(Arc::new(RwLock::new(read(cert, key)?))))
+        }
+
+        /// Reads both again, for connections to come; on an error those from before stay.
+        pub fn reload(&self, cert: &Path, key: &Path) -> Result<(), String> {
+            let fresh = read(cert, key)?;
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+            Ok(())
+        }
+
+        fn acceptor(&self) -> TlsAcceptor {
+            self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
         }
 
         pub(super) async fn shake_hands(&self, mut stream: TcpStream) -> io::Result<Opened> {
@@ -87,8 +80,30 @@ mod with_rustls {
                 tokio::io::copy(&mut stream.take(FORGOTTEN_BYTES), &mut tokio::io::sink()).await?;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS"));
             }
-            self.0.accept(stream).await.map(|stream| Opened::Tls(Box::new(stream)))
+            self.acceptor().accept(stream).await.map(|stream| Opened::Tls(Box::new(stream)))
         }
+    }
+
+    fn read(cert: &Path, key: &Path) -> Result<TlsAcceptor, String> {
+        let of_no_use =
+            |what: &str, path: &Path, why: &dyn std::fmt::Display| format!("{what} {}: {why}", path.display());
+        let no_cert = |why: &dyn std::fmt::Display| of_no_use("--tls-cert", cert, why);
+        let no_key = |why: &dyn std::fmt::Display| of_no_use("--tls-key", key, why);
+        let text = std::fs::read(cert).map_err(|error| no_cert(&error))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        let chain = chain.map_err(|_| no_cert(&"not PEM"))?;
+        if chain.is_empty() {
+            return Err(no_cert(&"no certificate in it"));
+        }
+        let text = std::fs::read(key).map_err(|error| no_key(&error))?;
+        // The reader's own error would repeat what it has read: a private key.
+        let private = PrivateKeyDer::from_pem_slice(&text).map_err(|_| no_key(&"no private key in PEM in it"))?;
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private));
+        let mut config = config.map_err(|error| no_key(&format!("of no use with {}: {error}", cert.display())))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
 
@@ -102,6 +117,11 @@ impl Tls {
     /// Refuses.
     pub fn load(_: &Path, _: &Path) -> Result<Self, String> {
         Err("--tls-cert: this binary was built without TLS".to_owned())
+    }
+
+    /// There is nothing to read.
+    pub fn reload(&self, _: &Path, _: &Path) -> Result<(), String> {
+        match *self {}
     }
 
     async fn shake_hands(&self, _: TcpStream) -> io::Result<Opened> {

@@ -214,6 +214,7 @@ impl Kitchen {
             children: self.staff.pass_if_started().map(|p| p.alive()).unwrap_or_default(),
             active: (counts.by_status[Status::Queued as usize], counts.by_status[Status::Running as usize]),
             resident_bytes: clock::rss_bytes(),
+            ..Reading::default()
         }
     }
 }

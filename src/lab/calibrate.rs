@@ -132,7 +132,7 @@ impl Cooked {
 
     /// CPU time of all its processes: unlike the time on the wall it is the same beside neighbours.
     fn cpu(&self) -> Ns {
-        self.summary.bill.unwrap_or_default().cpu
+        self.summary.bill.as_ref().map_or(0, |bill| bill.sum.cpu)
     }
 }
 

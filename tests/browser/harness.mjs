@@ -2,6 +2,10 @@
 // another host, and the page's own console must stay free of errors (Chromium reports violations of the
 // Content-Security-Policy there). Deliberately no test framework and no retry: a flake is a bug to find.
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
 import { chromium } from "playwright-core";
 
 const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -24,6 +28,26 @@ export function baseUrl() {
   if (!given) throw new Error("BASE_URL must name the running service, as in BASE_URL=http://127.0.0.1:8080");
   if (!local(given)) throw new Error(`BASE_URL must be a loopback address, not ${given}`);
   return given.replace(/\/+$/, "");
+}
+
+// Runs `visit` with the address of a service of its own that asks for one of these keys, and ends that service.
+export async function withKeys(keys, visit) {
+  const binary = process.env.BINARY ?? fileURLToPath(new URL("../../target/release/pasta-fasta", import.meta.url));
+  const env = { ...process.env, PASTA_FASTA_API_KEYS: keys };
+  const service = spawn(binary, ["serve", "--bind", "127.0.0.1:0"], { env, stdio: ["ignore", "pipe", "ignore"] });
+  const ended = once(service, "exit");
+  try {
+    let said = "";
+    while (!said.includes("/openapi.yaml)")) {
+      const [some] = await Promise.race([once(service.stdout, "data"), ended.then(() => [null])]);
+      if (some === null) throw new Error(`${binary} ended at once`);
+      said += some;
+    }
+    await visit(/http:\S+?(?=\/\s)/.exec(said)[0]);
+  } finally {
+    service.kill();
+    await ended;
+  }
 }
 
 // Runs every test on a page of its own, prints one line for each, and returns whether all of them passed.

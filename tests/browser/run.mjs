@@ -2,7 +2,7 @@
 // Deliberately not a test of the API's answers, which tests/it holds: here a value matters only once it is on screen.
 
 import assert from "node:assert/strict";
-import { baseUrl, runAll } from "./harness.mjs";
+import { baseUrl, runAll, withKeys } from "./harness.mjs";
 
 const COMPARISON_TIMEOUT_MS = 120_000; // a comparison first waits until the house has drained, 60 s at most
 const HOSTILE_LABEL = `<img src=x onerror="document.title='owned'">`; // at most 63 characters
@@ -188,6 +188,42 @@ test("a refusal is shown as text, with what it points at", async (page, expected
   await page.getByRole("button", { name: "Place order" }).click();
   await shows(page, "order-error", /\((400|422)\)/);
   await nothingRan(page);
+});
+
+test("a service with keys asks for one, and the page works with it", async (page, expected) => {
+  const key = "a-key-of-this-test-0123";
+  expected.statuses = [401];
+  await withKeys(`visitor orders:read,orders:write ${key}`, async (base) => {
+    const addresses = [];
+    page.on("request", (request) => addresses.push(request.url()));
+    await page.goto(base);
+    for (const given of ["not-a-key-of-this-test", key]) {
+      await page.getByTestId("key-form").waitFor({ state: "visible" });
+      await page.getByLabel("API key").fill(given);
+      await page.getByRole("button", { name: "Use this key" }).click();
+      await page.getByTestId("forget-key").waitFor({ state: "visible" });
+    }
+    await shows(page, "house", /0 running/);
+    await page.getByTestId("models").selectOption("asyncio");
+    const order = await place(page, { model: "asyncio", io_ms: 300, cpu_ms: 2, dishes: 2 });
+    await page.getByTestId("narration").locator("li").first().waitFor();
+    await shows(page, "order-status", "succeeded");
+    await page.getByTestId("timeline").waitFor({ state: "visible" });
+    const download = page.waitForEvent("download");
+    await page.getByRole("link", { name: "steps as CSV" }).click();
+    assert.equal(await (await download).failure(), null);
+    assert.ok(await page.getByTestId("key-form").isHidden());
+    // Kept for the tab, not beyond: another tab has to be told again.
+    await page.reload();
+    await page.locator(`[data-order="${order.id}"]`).waitFor();
+    const other = await page.context().newPage();
+    await other.goto(base);
+    await other.getByTestId("key-form").waitFor({ state: "visible" });
+    await other.close();
+    await page.getByTestId("forget-key").click();
+    await page.getByTestId("key-form").waitFor({ state: "visible" });
+    assert.ok(!addresses.some((address) => address.includes(key)), "the key stood in an address");
+  });
 });
 
 test("every field has a name and nothing is wider than a phone", async (page) => {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh: the browser tests against the running service at BASE_URL. Installs what is missing (Chromium from Debian,
-# the pinned npm packages) and fails when it cannot; it starts and stops no service.
+# the pinned npm packages) and fails when it cannot. It starts no service but one with API keys, from $BINARY or the release
+# build.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

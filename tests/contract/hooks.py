@@ -200,7 +200,8 @@ MEANING = [
         ORDERS,
         r".*",
         r"^invalid type: floating point `\d+(\.0)?`, expected (u64|a word, a whole number)",
-        "to JSON Schema 11.0 is an integer; here a number with a point is none, as in most typed clients",
+        "to JSON Schema 11.0 is an integer; here a number with a point is none (the contract says so): whoever writes 11.0 "
+        "holds a float, and the next one may be 11.5. JavaScript writes 11, so no client of a browser is refused by this",
     ),
     (
         {"listOrders", "listSteps"},

@@ -134,7 +134,9 @@ async fn what_the_table_does_not_name_is_closed_and_pages_are_open() {
     unauthorized(&house, house.request(Method::OPTIONS, "/orders"), "Bearer").await;
     assert_eq!(send(house.request(Method::HEAD, "/orders")).await.status().as_u16(), 401);
     assert_eq!(send(house.request(Method::HEAD, "/orders").bearer_auth(READER)).await.status().as_u16(), 200);
-    for path in ["/", "/page/app.js", "/page/style.css", "/docs/", "/recipes/pasta", "/problems/unauthorized"] {
+    for path in
+        ["/", "/page/app.js", "/page/key.js", "/page/style.css", "/docs/", "/recipes/pasta", "/problems/unauthorized"]
+    {
         assert_eq!(house.get(path).await.status().as_u16(), 200, "{path}");
     }
     refused(&house, send(house.request(Method::GET, "/nothing").bearer_auth(READER)).await, 404, "not-found").await;

@@ -2,6 +2,7 @@
 //!
 //! Certificates are made per test and checked by the client. It deliberately tests no ciphers: those are rustls's.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,7 +20,7 @@ use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, Support
 
 use crate::access_keys::{file, refused};
 use crate::access_routes::{READER, locked};
-use crate::harness::{self, BINARY, House};
+use crate::harness::{self, BINARY, House, eventually};
 
 /// Far more than a handshake or an answer takes, far less than a test may hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -160,6 +161,32 @@ async fn who_shakes_no_hands_is_closed_and_keeps_nobody_waiting() {
     let idle = certificate.connect(&house, BOTH, &[]).await.unwrap();
     assert!(house.end_with("TERM").success());
     drop((half, idle));
+}
+
+#[tokio::test]
+async fn a_hangup_reads_the_certificate_again_and_a_bad_one_changes_nothing() {
+    let (old, new) = (Certificate::new("renewed-old"), Certificate::new("renewed-new"));
+    let house = harness::open_with(&old.flags());
+    let hang_up = || {
+        let sent = Command::new("kill").args(["-HUP", &house.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+    };
+    let mut before = old.connect(&house, BOTH, &[]).await.expect("the first certificate");
+    assert!(new.connect(&house, BOTH, &[]).await.is_err());
+    fs::copy(&new.cert, &old.cert).unwrap();
+    fs::copy(&new.key, &old.key).unwrap();
+    hang_up();
+    eventually(PATIENCE, "the new one is shown", async || new.connect(&house, BOTH, &[]).await.is_ok()).await;
+    assert!(old.connect(&house, BOTH, &[]).await.is_err(), "and the old one no more");
+    assert!(ask(&mut before, &get("/livez", "")).await.starts_with("HTTP/1.1 200 "), "connections in use stay");
+    // Half a renewal: a key that is not the certificate's. A second signal is looked at after the first.
+    fs::write(&old.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    hang_up();
+    fs::write(&old.cert, "nothing").unwrap();
+    hang_up();
+    for _ in 0..20 {
+        assert!(new.connect(&house, BOTH, &[]).await.is_ok(), "what worked goes on working");
+    }
 }
 
 #[tokio::test]

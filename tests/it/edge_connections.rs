@@ -92,20 +92,26 @@ async fn out_of_descriptors_the_service_neither_spins_nor_goes_deaf() {
     assert_eq!(last.answer().await.expect("room again").status, 200);
 }
 
+/// Keeps every connection of a house busy, with held answers about this order.
+pub(crate) async fn busy(house: &House, order: &serde_json::Value) -> Vec<Raw> {
+    let path = harness::link(order, "self");
+    let mut busy = Vec::new();
+    // One that has not yet said what it wants makes room for the next, so this may take more than five.
+    let full = async || {
+        let mut raw = Raw::connect(house).await;
+        raw.send(format!("GET {path}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        busy.push(raw);
+        ask(house, GET).await.is_some_and(|said| said.status == 503)
+    };
+    eventually(Duration::from_secs(10), "all connections are busy", full).await;
+    busy
+}
+
 #[tokio::test]
 async fn when_all_connections_are_busy_probes_are_answered_and_others_are_told() {
     let house = harness::open_with(&["--max-connections", "5"]);
     let order = house.place(json!({"model": "asyncio", "io_ms": FOR_EVER_MS})).await;
-    let path = harness::link(&order, "self");
-    let mut busy = Vec::new();
-    // One that has not yet said what it wants makes room for the next, so this may take more than five.
-    let full = async || {
-        let mut raw = Raw::connect(&house).await;
-        raw.send(format!("GET {path}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
-        busy.push(raw);
-        ask(&house, GET).await.is_some_and(|said| said.status == 503)
-    };
-    eventually(Duration::from_secs(10), "all connections are busy", full).await;
+    let busy = busy(&house, &order).await;
     let told = ask(&house, GET).await.expect("an answer");
     told.is_problem(503, "house-full", "a guest");
     assert_eq!((told.header("connection"), told.header("retry-after")), ("close", "1"));

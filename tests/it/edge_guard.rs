@@ -117,6 +117,7 @@ async fn pages_may_not_be_framed_or_scripted_and_nothing_is_sniffed_or_shared() 
     let paths = [
         "/",
         "/page/app.js",
+        "/page/key.js",
         "/page/style.css",
         "/docs/",
         "/docs/swagger-ui.css",

@@ -37,6 +37,8 @@ async fn goes_on(mut house: House, bad_requests: usize) {
     for _ in 0..200 {
         assert_eq!(house.cook(json!({"model": "asyncio", "io_ms": 0})).await["status"], "succeeded");
     }
+    let dropped = house.metric("pasta_fasta_log_lines_dropped_total").await;
+    assert_eq!(dropped > 0.0, bad_requests == BAD_REQUESTS, "{dropped} lines dropped");
     assert_eq!(house.end_with("TERM").code(), Some(0));
 }
 

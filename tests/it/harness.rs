@@ -90,6 +90,13 @@ impl House {
         response.json().await.expect("JSON")
     }
 
+    /// A series of `/metrics`, by its name and labels as they are written there.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.get("/metrics").await.text().await.expect("text");
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {series} in {text}"))
+    }
+
     /// POST of JSON, whatever the answer.
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.expect("an answer")

@@ -80,6 +80,12 @@ async fn the_limits_that_are_listed_are_the_limits_that_hold() {
     for (name, value) in [("threads", 4), ("children", 3), ("active_orders", 5), ("ended_orders", 6)] {
         assert_eq!(small[name], value, "{name}");
     }
+    // And those that only a flag makes limits.
+    assert_eq!((&limits["child_memory_bytes"], &limits["writes_per_s"]), (&json!(512 << 20), &json!(null)));
+    let flags = ["--kitchen-memory-mib", "0", "--rate-limit-per-s", "7", "--rate-limit-burst", "8"];
+    let rated = harness::open_with(&flags).json("/limits").await;
+    assert_eq!((&rated["child_memory_bytes"], &rated["writes_per_s"]), (&json!(null), &json!(7)));
+    assert_eq!(rated["writes_at_once"], 8);
 }
 
 #[tokio::test]
@@ -204,8 +210,9 @@ async fn the_page_and_the_docs_need_no_network() {
     let index = page(&house, "/", "text/html").await;
     let style = page(&house, "/page/style.css", "text/css").await;
     let script = page(&house, "/page/app.js", "text/javascript").await;
+    let key = page(&house, "/page/key.js", "text/javascript").await;
     assert!(index.contains("<title>pasta-fasta</title>") && index.contains("href=\"/docs\""));
-    for text in [&index, &style, &script] {
+    for text in [&index, &style, &script, &key] {
         // The name of SVG's namespace is an address only by its looks.
         let text = text.replace("http://www.w3.org/2000/svg", "");
         for outside in ["http://", "https://", "src=\"//", "href=\"//", "url(//", "@import", "innerHTML", "eval("] {

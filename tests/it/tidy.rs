@@ -25,7 +25,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("config", &["domain", "model", "store", "config_access", "config_forecast"]),
     ("config_access", &[]),
     ("config_forecast", &[]),
-    ("http", &["domain", "clock", "metrics", "model", "store", "kitchen", "lab", "config", "config_access"]),
+    (
+        "http",
+        &["domain", "clock", "metrics", "model", "store", "kitchen", "lab", "config", "config_access", "telemetry"],
+    ),
     ("app", ANY),
     ("cli", ANY),
     ("main", ANY),

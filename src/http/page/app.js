@@ -2,6 +2,7 @@
 // one of them through its event stream, and runs comparisons.
 // Deliberately no framework and no state beyond what is on screen: the API is the truth, a reload shows the same. Every
 // text of the API is data: it enters the document through textContent and attributes only, never as markup.
+import { address, ask, at, stream as streamOf } from "./key.js";
 
 const RECENT_ORDERS = 20; // chosen: fits the list without a second page
 const NARRATION_LINES = 300; // chosen: a long order must not grow the document without bound
@@ -9,7 +10,6 @@ const END_STATES = ["succeeded", "failed", "canceled", "expired"];
 const POLL_MS = { busy: 1000, idle: 4000 };
 const COMPARISON_WAIT_S = 2; // chosen short: each answer moves the progress bar
 
-const at = (id) => document.getElementById(id);
 const whole = (id) => at(id).valueAsNumber;
 const orderPath = (id) => `/orders/${encodeURIComponent(id)}`;
 const rows = new Map(); // recent orders by id: a row is updated in place, so that keyboard focus and clicks stay on it
@@ -22,7 +22,7 @@ let comparisonId = null; // null until one was asked for or found
 // A GET, or with `body` a POST; an empty one for null.
 async function call(path, body) {
   const content = body ? { body: JSON.stringify(body), headers: { "content-type": "application/json" } } : {};
-  const response = await fetch(path, { method: body === undefined ? "GET" : "POST", ...content });
+  const response = await ask(path, { method: body === undefined ? "GET" : "POST", ...content });
   const text = await response.text();
   if (response.ok) return JSON.parse(text);
   throw new Error(text.startsWith("{") ? sentence(JSON.parse(text)) : `Refused (${response.status})`);
@@ -157,7 +157,7 @@ async function select(id) {
 
 // The stream tells an order from its beginning, whether it is running or has ended.
 function follow(id) {
-  const mine = new EventSource(`${orderPath(id)}/events`);
+  const mine = streamOf(`${orderPath(id)}/events`);
   stream = mine;
   const on = (name, act) => mine.addEventListener(name, (event) => mine === stream && act(JSON.parse(event.data)));
   let finished = 0;
@@ -202,7 +202,10 @@ function showOrder(order) {
   at("selected-csv").href = `${orderPath(order.id)}/steps?format=csv`;
   at("selected-error").textContent = order.error ? sentence(order.error) : "";
   at("selected-facts").replaceChildren(...factsOf(order).map((fact) => group("div", ["dt", "dd"], fact)));
-  if (ended && order.started_at) at("timeline").src = `${orderPath(order.id)}/timeline?format=svg`;
+  if (ended && order.started_at) tell("select-error", async () => {
+    const picture = await address(`${orderPath(order.id)}/timeline?format=svg`);
+    if (selectedId === order.id) at("timeline").src = picture;
+  });
 }
 
 function showSteps({ steps_done: done, steps_total: total }) {

@@ -95,7 +95,7 @@ impl From<Word> for Up {
 /// Largest frame: the books of a million dishes take some 10 MiB; anything above this is a broken stream.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-fn encode(frame: &impl Serialize) -> io::Result<Vec<u8>> {
+pub(super) fn encode(frame: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut bytes = postcard::to_extend(frame, vec![0_u8; 4]).map_err(io::Error::other)?;
     let len = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
     bytes[..4].copy_from_slice(&len.to_le_bytes());

@@ -25,6 +25,7 @@ use crate::domain::limits;
 use crate::domain::recipe::Work;
 use crate::domain::spec::Choice;
 use crate::model::line_run::{LineRun, Taken};
+use crate::model::recorder::Delta;
 use crate::model::run::Run;
 use crate::model::tune;
 use crate::model::work::OOM_EXIT_CODE;
@@ -155,10 +156,15 @@ impl Kitchen {
         self.hand().take()
     }
 
-    /// Looks at the share in hand.
-    pub(super) fn with_share(&self, look: impl FnOnce(&mut Share)) {
-        if let Some(Unit::Share(share)) = self.hand().as_mut() {
-            look(share);
+    /// Takes in what it wrote of the share in hand. One that writes nonsense is broken, and is ended.
+    pub(super) fn absorb(&self, delta: Delta) {
+        let fits = match self.hand().as_mut() {
+            Some(Unit::Share(share)) => share.absorb(self.lane, delta),
+            _ => true,
+        };
+        if !fits {
+            tracing::error!(pid = self.pid, "a kitchen reports what it cannot have cooked, and is ended");
+            self.kill();
         }
     }
 

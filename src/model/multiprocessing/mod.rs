@@ -9,6 +9,8 @@ mod brigade;
 pub mod child;
 mod confine;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hands;
 mod kitchen;
 mod lending;

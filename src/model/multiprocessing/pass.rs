@@ -163,7 +163,7 @@ impl Pass {
             Up::Back(id) => kitchen.loans.end(id),
             // What follows it is not frames: heard where frames are read.
             Up::Hand(_) => {}
-            Up::Live(delta) => kitchen.with_share(|share| share.absorb(kitchen.lane, delta)),
+            Up::Live(delta) => kitchen.absorb(delta),
             Up::End(error, used, children) => {
                 // Not into the sum of all children: the kitchen says it once more when it ends.
                 kitchen.loans.end_all();

@@ -100,11 +100,15 @@ impl Share {
         spec.isolation == Isolation::House && spec.recipe.equipment.iter().any(|piece| piece.shared)
     }
 
-    /// Takes in what the kitchen wrote.
-    pub(super) fn absorb(&mut self, lane: usize, delta: Delta) {
+    /// Takes in what the kitchen wrote; answers false if it is nonsense.
+    pub(super) fn absorb(&mut self, lane: usize, delta: Delta) -> bool {
         self.heard = clock::now();
+        if !delta.fits(&self.spec) {
+            return false;
+        }
         self.dishes_over += delta.harvest.dishes.len() as u32 + delta.harvest.dishes_failed;
         self.all.run.recorder.absorb(lane, delta, &mut self.seqs);
+        true
     }
 
     /// The kitchen is done with it.
@@ -126,7 +130,7 @@ impl Share {
     pub(super) fn lost(self, error: Option<(ErrorKind, String)>) {
         if let Some((kind, detail)) = error {
             self.run().fail(kind, detail, None);
-            self.run().recorder.dishes_lost(self.spec.dishes - self.dishes_over);
+            self.run().recorder.dishes_lost(self.spec.dishes.saturating_sub(self.dishes_over));
         }
         self.all.settle();
     }

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Recorder};
+use crate::domain::recipe::StepRef;
+use crate::domain::spec::Spec;
 use crate::domain::summary::Harvest;
 
 /// What was written in a kitchen since it last reported.
@@ -25,6 +27,25 @@ impl Delta {
         let written = &self.harvest;
         let dishes = written.dishes.len() as u32 + written.dishes_failed;
         self.events.is_empty() && written.totals.steps == [0; 3] && dishes == 0
+    }
+
+    /// Whether a kitchen that cooks this can have written it. What a dying process writes may stand in the middle of a
+    /// frame, and still decode: steps that do not exist, and event numbers that would take gigabytes to map.
+    #[must_use]
+    pub fn fits(&self, spec: &Spec) -> bool {
+        let is_step = |at: StepRef| {
+            let offset = at.dish.checked_sub(spec.first_dish);
+            let dish = offset.is_some_and(|o| o % spec.stride == 0 && o / spec.stride < spec.dishes);
+            dish && usize::from(at.step) < spec.recipe.steps.len()
+        };
+        // Twice what it can be: a start and an end for each step, and the start of the order.
+        let last = 4 * (spec.steps_total() + 1);
+        let written = &self.harvest;
+        let dishes = written.dishes.len() as u64 + u64::from(written.dishes_failed);
+        dishes <= u64::from(spec.dishes)
+            && written.values.len() <= spec.recipe.steps.len()
+            && written.records.iter().all(|record| is_step(record.at))
+            && self.events.iter().all(|event| is_step(event.at) && u64::from(event.seq) <= last)
     }
 }
 
