@@ -22,7 +22,6 @@ use crate::http::guard::Guard;
 use crate::http::{AppState, Shared, request_id, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
-use crate::lab::forecasts::Forecasts;
 use crate::model::Demand;
 use crate::model::staff::StaffConfig;
 use crate::store::{Bounds, Memory};
@@ -79,7 +78,7 @@ impl App {
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
         let (door, rate) = (serve.door.clone(), serve.access.rate_limit());
-        let forecasts = Forecasts::new(kitchen.clone());
+        let forecasts = comparisons.forecasts.clone();
         let state = Shared { kitchen, comparisons, forecasts, closing: watch, streams, door, rate }.into();
         let guard = Guard::new(&serve.door, listener.local_addr()?);
         request_id::begin(random());

@@ -251,10 +251,10 @@ pub struct Compare {
     /// Runs of each.
     #[arg(long, default_value_t = 5)]
     pub repeats: u64,
-    /// What is best: makespan, `mean_latency`, `p95_latency` or memory.
+    /// What is best: makespan, `mean_latency`, `p95_latency`, memory, or several with weights: `makespan=3,memory=1`.
     #[arg(long, default_value = "makespan")]
     pub objective: String,
-    /// Milliseconds to measure for; dishes are sampled to fit. 8000, a sweep 60000.
+    /// Milliseconds to measure for, all in all; dishes are sampled to fit. 8000, a sweep 60000.
     #[arg(long)]
     pub budget_ms: Option<u64>,
     /// Print the comparison as JSON and nothing else.

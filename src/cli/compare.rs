@@ -12,8 +12,8 @@ use crate::config::{Cli, Compare};
 use crate::domain::ask::OrderAsk;
 use crate::domain::client::Client;
 use crate::domain::resolve::Violation;
+use crate::http::comparison_ask::{ComparisonAsk, LineUpAsk, ObjectiveAsk, plan};
 use crate::http::comparison_wire::view;
-use crate::http::comparisons::{ComparisonAsk, LineUpAsk, plan};
 use crate::lab::comparison::Comparison;
 use crate::lab::comparisons::Comparisons;
 use crate::lab::entry::Entry;
@@ -42,7 +42,7 @@ async fn run_on(compare: &Compare) -> ExitCode {
         },
         line_up: Some(LineUpAsk::Named(compare.line_up.clone())),
         repeats: Some(compare.repeats),
-        objective: Some(compare.objective.clone()),
+        objective: Some(ObjectiveAsk::of_words(&compare.objective)),
         budget_ms: compare.budget_ms,
     };
     if ask.work.io_ms.is_none() && ask.work.cpu_ms.is_none() {
@@ -91,30 +91,27 @@ fn tell(state: &Comparison) {
     }
     let width = state.entries.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
     for (entry, rank) in state.entries.iter().zip(1..) {
-        out(&line(entry, rank, width, state));
+        out(&line(entry, rank, width));
     }
     let cores = state.effective_cores.unwrap_or_default();
     let (all, measured) = state.dishes;
     let runs = state.entries.iter().map(|entry| entry.runs.len()).max().unwrap_or(0);
     err(&format!("{measured} of {all} dishes cooked, {runs} runs each, {cores:.2} effective cores"));
-    if let Some(verdict) = &state.verdict {
-        err(&verdict.text);
+    if let Some(recommended) = &state.recommendation {
+        recommended.text.iter().for_each(|sentence| err(sentence));
     }
 }
 
-fn line(entry: &Entry, rank: usize, width: usize, state: &Comparison) -> String {
+fn line(entry: &Entry, rank: usize, width: usize) -> String {
     let median = |of: fn(&crate::lab::entry::Figures) -> f64| entry.spread(of).map_or(f64::NAN, |s| s.median);
     if let Some(error) = &entry.failed {
         return format!("{rank}. {:<width$}  could not be measured: {error}\n", entry.name);
     }
-    let objective = state.plan.objective;
-    let best = state.entries.first().and_then(|e| e.spread(|f| objective.of(f))).map_or(f64::NAN, |s| s.median);
-    let own = entry.spread(|f| objective.of(f)).map_or(f64::NAN, |s| s.median);
-    let ties = state.verdict.as_ref().is_some_and(|v| !v.significant);
-    let place = match rank {
-        1 => "best".to_owned(),
-        2 if ties => "no significant difference to 1".to_owned(),
-        _ => format!("{:.2} x", own / best),
+    let place = match entry.against_best {
+        _ if rank == 1 => "best".to_owned(),
+        Some(beside) if !beside.differs => "no significant difference to 1".to_owned(),
+        Some(beside) => format!("{:.2} x", beside.ratio),
+        None => String::new(),
     };
     format!(
         "{rank}. {:<width$}  {:>8}  dish mean {:>8}  p95 {:>8}  cpu {:>8}  {:>6.1} MiB  {place}\n",

@@ -10,10 +10,10 @@ use crate::app;
 use crate::config::Cli;
 use crate::config_forecast::Forecast;
 use crate::domain::ask::OrderAsk;
-use crate::http::comparisons::LineUpAsk;
+use crate::http::comparison_ask::{LineUpAsk, ObjectiveAsk};
 use crate::http::forecast_wire::view;
 use crate::http::forecasts::{ForecastAsk, question};
-use crate::lab::forecasts::{Answer, Forecasts};
+use crate::lab::forecasts::Answer;
 use crate::model::staff::StaffConfig;
 
 /// Foresees.
@@ -39,10 +39,10 @@ async fn run_on(asked: &Forecast) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let serve = <Cli as clap::Parser>::parse_from(["pasta-fasta"]).serve;
-    let (kitchen, _comparisons) = app::kitchen(&serve, StaffConfig::of_this_process());
-    let forecasts = Forecasts::new(kitchen);
+    let (_kitchen, comparisons) = app::kitchen(&serve, StaffConfig::of_this_process());
+    let forecasts = comparisons.forecasts.clone();
     let line_up = Some(LineUpAsk::Named(asked.line_up.clone()));
-    let objective = Some(asked.objective.clone());
+    let objective = Some(ObjectiveAsk::of_words(&asked.objective));
     let (question, bad) = question(ForecastAsk { work: work.clone(), line_up, cores: asked.cores, objective });
     let specs = match forecasts.orders(&question, bad) {
         Ok(specs) => specs,

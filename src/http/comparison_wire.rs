@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::wire::{At, SetupView};
+use super::comparison_ask::{ObjectiveAsk, WeightsAsk};
+use super::entry_wire::{EntryView, IntervalView, entry_view, interval};
+use super::recommendation_wire::{NoiseView, RecommendationView, thousandths};
+use super::wire::At;
 use crate::domain::ask::OrderAsk;
 use crate::lab::comparison::Comparison;
-use crate::lab::entry::Entry;
-use crate::lab::statistics::Spread;
-use crate::model;
+use crate::lab::objective::Objective;
+use crate::lab::verdict::Verdict;
 
 /// A comparison.
 #[derive(Serialize, ToSchema)]
@@ -20,18 +22,21 @@ use crate::model;
 pub struct ComparisonView<'a> {
     /// `cmp_` and a `UUIDv7`.
     pub id: String,
-    /// `queued`, `running`, `succeeded` or `failed`.
+    /// `queued`, `running`, `succeeded`, `failed` or `canceled`; more may come, test `done`.
     pub status: &'static str,
     /// Whether it has ended.
     pub done: bool,
+    /// Whether somebody asked to stop it.
+    pub cancel_requested: bool,
     /// The order that is compared.
     pub work: &'a OrderAsk,
     /// Runs of each entry.
     #[schema(minimum = 1, maximum = 50)]
     pub repeats: u64,
-    /// What is best.
-    pub objective: &'static str,
-    /// Milliseconds to measure for.
+    /// What is best: a figure, or weights of several.
+    #[schema(value_type = ObjectiveAsk)]
+    pub objective: ObjectiveView,
+    /// Milliseconds to measure for, all in all.
     #[schema(minimum = 1000, maximum = 600_000)]
     pub budget_ms: u64,
     /// Runs done and planned.
@@ -44,11 +49,15 @@ pub struct ComparisonView<'a> {
     pub measured_dishes: u32,
     /// CPU seconds per second this machine gave just before.
     pub effective_cores: Option<f64>,
+    /// How far the machine can be trusted, once it has ended.
+    pub noise: Option<NoiseView<'a>>,
     /// Best first, once it has ended.
     #[schema(max_items = 64)]
     pub entries: Vec<EntryView<'a>>,
     /// Who won.
     pub verdict: Option<VerdictView<'a>>,
+    /// What to do with it.
+    pub recommendation: Option<RecommendationView<'a>>,
     /// Why it failed.
     pub error: Option<&'a str>,
     /// Accepted.
@@ -73,86 +82,75 @@ pub struct RunsView {
     pub runs_total: u64,
 }
 
-/// One entry's figures.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Entry)]
-pub struct EntryView<'a> {
-    /// Place, 1 for the best.
-    #[schema(minimum = 1, maximum = 64)]
-    pub rank: u64,
-    /// What it is called.
-    pub name: &'a str,
-    /// The model.
-    pub model: &'static str,
-    /// Its options.
-    #[schema(value_type = crate::domain::ask::SetupAsk)]
-    pub setup: SetupView,
-    /// What one would expect by hand from effective cores alone.
-    pub expected_makespan_ms: f64,
-    /// Makespan.
-    pub makespan_ms: Option<SpreadView>,
-    /// Mean completion time of a dish.
-    pub mean_dish_ms: Option<SpreadView>,
-    /// 95th percentile of the same.
-    pub p95_dish_ms: Option<SpreadView>,
-    /// CPU time of all its processes.
-    pub cpu_ms: Option<SpreadView>,
-    /// Sum of `VmHWM` over its processes.
-    pub peak_memory_bytes: Option<SpreadView>,
-    /// Why it could not be measured.
-    pub error: Option<&'a str>,
-}
-
-/// Median and range over the repeats.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Spread)]
-pub struct SpreadView {
-    /// Median.
-    pub median: f64,
-    /// Smallest.
-    pub low: f64,
-    /// Largest.
-    pub high: f64,
-}
-
 /// Who won.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Verdict)]
 pub struct VerdictView<'a> {
+    /// `winner`, `no_significant_difference` or `only_one`.
+    pub outcome: &'static str,
     /// Name of the best entry.
     pub winner: &'a str,
     /// Whether it differs from the second beyond chance.
     pub significant: bool,
     /// By how much the second is worse.
     pub margin_percent: f64,
+    /// Where that lies, percent.
+    pub margin_interval: Option<IntervalView>,
+    /// Names of all entries that cannot be told apart from the best.
+    #[schema(max_items = 64)]
+    pub tied: &'a [String],
     /// All of it in a sentence.
     pub text: &'a str,
+}
+
+/// Writes an objective as it can be asked for.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum ObjectiveView {
+    /// One figure.
+    Named(&'static str),
+    /// Several.
+    Weighed(WeightsAsk),
+}
+
+impl ObjectiveView {
+    /// As it can be asked for.
+    #[must_use]
+    pub fn of(objective: Objective) -> Self {
+        match objective.name() {
+            Some(name) => Self::Named(name),
+            None => Self::Weighed(WeightsAsk::of(objective)),
+        }
+    }
 }
 
 /// A comparison as the outside sees it.
 #[must_use]
 pub fn view(state: &Comparison) -> ComparisonView<'_> {
     let id = state.id.text("cmp_");
-    let links =
-        BTreeMap::from([("self", format!("/comparisons/{id}")), ("orders", format!("/orders?label.comparison={id}"))]);
+    let to = |tail: &str| format!("/comparisons/{id}{tail}");
+    let links = BTreeMap::from([
+        ("self", to("")),
+        ("events", to("/events")),
+        ("cancel", to("/cancel")),
+        ("orders", format!("/orders?label.comparison={id}")),
+    ]);
     ComparisonView {
         status: state.status.name(),
         done: state.status.is_done(),
+        cancel_requested: state.cancel_requested,
         work: &state.plan.work,
         repeats: state.plan.repeats as u64,
-        objective: state.plan.objective.name(),
+        objective: ObjectiveView::of(state.plan.objective),
         budget_ms: state.plan.budget.as_millis() as u64,
         progress: RunsView { runs_done: state.progress.0 as u64, runs_total: state.progress.1 as u64 },
         dishes: state.dishes.0,
         measured_dishes: state.dishes.1,
         effective_cores: state.effective_cores.map(thousandths),
+        noise: state.noise.as_ref().map(NoiseView::of),
         entries: state.entries.iter().zip(1..).map(|(entry, rank)| entry_view(entry, rank)).collect(),
-        verdict: state.verdict.as_ref().map(|v| VerdictView {
-            winner: &v.winner,
-            significant: v.significant,
-            margin_percent: thousandths(v.margin_percent),
-            text: &v.text,
-        }),
+        verdict: state.verdict.as_ref().map(verdict),
+        recommendation: state.recommendation.as_ref().map(RecommendationView::of),
         error: state.error.as_deref(),
         created_at: At(state.created_us),
         finished_at: state.finished_us.map(At),
@@ -161,26 +159,15 @@ pub fn view(state: &Comparison) -> ComparisonView<'_> {
     }
 }
 
-fn thousandths(x: f64) -> f64 {
-    (x * 1e3).round() / 1e3
-}
-
-fn entry_view(entry: &Entry, rank: u64) -> EntryView<'_> {
-    let spread = |s: Option<Spread>| {
-        s.map(|s| SpreadView { median: thousandths(s.median), low: thousandths(s.low), high: thousandths(s.high) })
-    };
-    EntryView {
-        rank,
-        name: &entry.name,
-        model: model::get(entry.spec.model).info().name,
-        setup: SetupView { model: entry.spec.model, setup: entry.spec.setup },
-        expected_makespan_ms: thousandths(entry.expected_ms),
-        makespan_ms: spread(entry.spread(|f| f.makespan_ms)),
-        mean_dish_ms: spread(entry.spread(|f| f.mean_dish_ms)),
-        p95_dish_ms: spread(entry.spread(|f| f.p95_dish_ms)),
-        cpu_ms: spread(entry.spread(|f| f.cpu_ms)),
-        peak_memory_bytes: spread(entry.spread(|f| f.peak_memory_bytes)),
-        error: entry.failed.as_deref(),
+fn verdict(v: &Verdict) -> VerdictView<'_> {
+    VerdictView {
+        outcome: v.outcome.name(),
+        winner: &v.winner,
+        significant: v.significant,
+        margin_percent: thousandths(v.margin_percent),
+        margin_interval: v.margin_interval.map(interval),
+        tied: &v.tied,
+        text: &v.text,
     }
 }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::comparison_ask::ObjectiveAsk;
+use super::comparison_wire::ObjectiveView;
 use super::wire::{At, SetupView};
 use crate::domain::Ns;
 use crate::domain::ask::OrderAsk;
@@ -20,7 +22,8 @@ pub struct ForecastView<'a> {
     /// The order that is foreseen.
     pub work: &'a OrderAsk,
     /// What is best.
-    pub objective: &'static str,
+    #[schema(value_type = ObjectiveAsk)]
+    pub objective: ObjectiveView,
     /// Cores it is foreseen for; of this machine as many as a calibration found to be there.
     pub cores: f64,
     /// Whether the costs were measured on this machine, or are assumed.
@@ -105,7 +108,7 @@ pub fn view<'a>(work: &'a OrderAsk, answer: &'a Answer) -> ForecastView<'a> {
     let measured = answer.calibration.measured.as_ref();
     ForecastView {
         work,
-        objective: answer.objective.name(),
+        objective: ObjectiveView::of(answer.objective),
         cores: thousandths(answer.machine.cores),
         calibrated: measured.is_some(),
         calibrated_at: measured.map(|measured| At(measured.at_us)),

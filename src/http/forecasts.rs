@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::comparisons::{ComparisonAsk, LineUpAsk, plan};
+use super::comparison_ask::{ComparisonAsk, LineUpAsk, ObjectiveAsk, plan};
 use super::forecast_wire::{ForecastView, view};
 use super::orders::json;
 use super::problem::{self, Problem};
@@ -18,7 +18,6 @@ use crate::domain::ask::OrderAsk;
 use crate::domain::ask_json::object;
 use crate::domain::limits;
 use crate::domain::resolve::Violation;
-use crate::lab::comparison::Objective;
 use crate::lab::forecasts::Question;
 
 /// What `POST /forecasts` accepts.
@@ -36,10 +35,9 @@ pub struct ForecastAsk {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1024)]
     pub cores: Option<u64>,
-    /// What is best: `makespan` (default), `mean_latency`, `p95_latency` or `memory`.
+    /// What is best: `makespan` (default), `mean_latency`, `p95_latency`, `memory`, or several with weights.
     #[serde(default)]
-    #[schema(value_type = Option<Objective>)]
-    pub objective: Option<String>,
+    pub objective: Option<ObjectiveAsk>,
 }
 
 /// From a forecast as asked to a question; with what is wrong so far.

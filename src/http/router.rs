@@ -15,8 +15,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{self, Problem};
 use super::{
-    AppState, access_contract, all_events, batch, calibrations, catalog, comparisons, door_contract, events, forecasts,
-    house, order_acts, order_list, orders, pages, report, steps, timeline, trace,
+    AppState, access_contract, accuracy, all_events, batch, calibrations, catalog, comparison_events, comparisons,
+    door_contract, events, forecasts, house, order_acts, order_list, orders, pages, report, steps, timeline, trace,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -35,7 +35,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(trace::get))
         .routes(routes!(trace::open))
         .routes(routes!(comparisons::place, comparisons::list))
-        .routes(routes!(comparisons::get))
+        .routes(routes!(comparisons::get, comparisons::delete))
+        .routes(routes!(comparisons::cancel))
+        .routes(routes!(comparison_events::follow))
+        .routes(routes!(accuracy::get))
         .routes(routes!(forecasts::place))
         .routes(routes!(calibrations::place, calibrations::get))
         .routes(routes!(catalog::models))

@@ -1,43 +1,59 @@
-//! Comparisons: the same work under several models, interleaved, alone in the house, with a verdict.
+//! The comparisons of the house: accepted, kept for a while, stopped, forgotten.
 //!
-//! A job like an order: accepted, run in the background, kept for a while. Its runs are real orders (isolation
-//! `kitchen`), labelled with its id. It deliberately claims nothing it has not measured: a sample is said to be one, and
-//! a difference within the noise is no difference.
+//! A job like an order. How one is measured is in [`super::measure`]. It deliberately claims nothing it has not
+//! measured: a sample is said to be one, and a difference within the noise is no difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::comparison::{Comparison, Full, LineUp, Plan, judge};
-use super::entry::{self, Entry, Figures, Sizes};
+use super::accuracy;
+use super::comparison::{Comparison, Full, LineUp, Plan};
+use super::entry::Entry;
+use super::forecasts::Forecasts;
+use super::foresee::Place;
 use super::line_up::{self, Candidate, Family};
-use super::plan::{self, Machine};
-use super::probe::effective_cores;
+use super::measure;
+use super::plan::Machine;
 use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::Status;
+use crate::domain::job::{Job, Status};
+use crate::domain::life::{Happening, Life};
 use crate::domain::resolve::Violation;
-use crate::domain::spec::Spec;
-use crate::kitchen::{Alone, Found, Kitchen};
+use crate::kitchen::{Found, Kitchen};
 use crate::model::HouseSize;
 
 /// Comparisons kept, oldest dropped first.
 const KEPT: usize = 1_000;
-/// Repeats below which a comparison is not cut short: with fewer no difference could be significant.
-const FEWEST_REPEATS: usize = 4;
 
 struct Slot {
     state: Comparison,
-    changed: watch::Sender<bool>,
+    over: watch::Sender<bool>,
+    cancel: watch::Sender<bool>,
+    /// The order that is being cooked for it.
+    order: Option<OrderId>,
+}
+
+/// What became of a wish to stop a comparison.
+#[derive(Debug)]
+pub enum CancelAnswer {
+    /// It is canceled.
+    Canceled(Box<Comparison>),
+    /// It is measuring and was asked to stop.
+    Running(Box<Comparison>),
+    /// It has ended otherwise.
+    Ended(Status),
 }
 
 /// The comparisons of the house.
 pub struct Comparisons {
     pub(super) kitchen: Arc<Kitchen>,
+    /// Where they are foreseen.
+    pub forecasts: Arc<Forecasts>,
     slots: Mutex<BTreeMap<OrderId, Slot>>,
     runtime: tokio::runtime::Handle,
 }
@@ -46,14 +62,27 @@ impl Comparisons {
     /// None yet; they run on `runtime`.
     #[must_use]
     pub fn new(kitchen: Arc<Kitchen>, runtime: tokio::runtime::Handle) -> Arc<Self> {
-        Arc::new(Self { kitchen, slots: Mutex::default(), runtime })
+        let forecasts = Forecasts::new(kitchen.clone());
+        Arc::new(Self { kitchen, forecasts, slots: Mutex::default(), runtime })
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<OrderId, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resolve(&self, work: &OrderAsk, candidate: &Candidate) -> Result<Spec, Vec<Violation>> {
+    /// What this house offers, with so many cores.
+    #[must_use]
+    pub(super) fn machine(&self, cores: f64) -> Machine {
+        let (pool, kitchens) = (self.kitchen.staff.pool_size() as u32, self.kitchen.config.staff.cores as u32);
+        Machine { cores, house: HouseSize { pool, kitchens } }
+    }
+
+    /// Where orders would be cooked, with so many cores.
+    pub(super) fn place(&self, cores: f64) -> Place {
+        Place { costs: self.forecasts.calibrations.last(), machine: self.machine(cores) }
+    }
+
+    pub(super) fn entry(&self, work: &OrderAsk, candidate: &Candidate) -> Result<Entry, Vec<Violation>> {
         let ask = OrderAsk {
             model: Some(candidate.model.clone()),
             setup: Some(candidate.setup.clone()),
@@ -62,19 +91,8 @@ impl Comparisons {
             seed: Some(work.seed.unwrap_or(1)),
             ..work.clone()
         };
-        self.kitchen.resolve(ask)
-    }
-
-    pub(super) fn entry(&self, work: &OrderAsk, candidate: &Candidate) -> Result<Entry, Vec<Violation>> {
-        let spec = self.resolve(work, candidate)?;
-        Ok(Entry {
-            name: line_up::name(&spec),
-            spec,
-            expected_ms: 0.0,
-            runs: Vec::new(),
-            halves: Vec::new(),
-            failed: None,
-        })
+        let spec = self.kitchen.resolve(ask)?;
+        Ok(Entry::new(line_up::name(&spec), spec))
     }
 
     /// Checks a comparison and accepts it. Violations carry pointers into its body.
@@ -83,8 +101,33 @@ impl Comparisons {
         self: &Arc<Self>,
         owner: &Client,
         plan: Plan,
-        mut bad: Vec<Violation>,
+        bad: Vec<Violation>,
     ) -> Result<Result<Comparison, Full>, Vec<Violation>> {
+        let entries = self.entries(&plan, bad)?;
+        let Some(dishes) = entries.first().map(|entry| entry.spec.dishes) else {
+            return Err(vec![Violation::new("/line_up", "must have at least one entry")]);
+        };
+        let now_us = clock::wall_us();
+        let state = Comparison::new(self.kitchen.ids.next(now_us), owner, plan, entries, dishes, now_us);
+        let mut slots = self.slots();
+        if slots.values().filter(|slot| !slot.state.status.is_done()).count() >= Full::ACTIVE {
+            return Ok(Err(Full));
+        }
+        if slots.len() >= KEPT
+            && let Some(oldest) = slots.iter().find(|(_, slot)| slot.state.status.is_done()).map(|(id, _)| *id)
+        {
+            slots.remove(&oldest);
+        }
+        let (over, cancel) = (watch::Sender::new(false), watch::Sender::new(false));
+        slots.insert(state.id, Slot { state: state.clone(), over, cancel, order: None });
+        drop(slots);
+        let (me, id) = (self.clone(), state.id);
+        self.runtime.spawn(async move { me.run(id).await });
+        Ok(Ok(state))
+    }
+
+    /// Everyone who is compared, or everything that is wrong.
+    fn entries(&self, plan: &Plan, mut bad: Vec<Violation>) -> Result<Vec<Entry>, Vec<Violation>> {
         let cores = self.kitchen.config.staff.cores as u64;
         let candidates = match &plan.line_up {
             LineUp::Of(candidates) => candidates.clone(),
@@ -98,50 +141,24 @@ impl Comparisons {
                 Err(found) => bad.extend(line_up::relocate(found, i)),
             }
         }
-        if !bad.is_empty() {
-            // What is wrong with the work is wrong for every candidate: once is enough.
-            let mut seen = std::collections::HashSet::new();
-            bad.retain(|violation| seen.insert(violation.pointer.clone()));
-            return Err(bad);
+        if bad.is_empty() {
+            return Ok(entries);
         }
-        let Some(dishes) = entries.first().map(|entry| entry.spec.dishes) else {
-            return Err(vec![Violation::new("/line_up", "must have at least one entry")]);
-        };
-        let now_us = clock::wall_us();
-        let state = Comparison {
-            id: self.kitchen.ids.next(now_us),
-            owner: owner.clone(),
-            status: Status::Queued,
-            progress: (0, entries.len() * plan.repeats),
-            plan,
-            dishes: (dishes, dishes),
-            effective_cores: None,
-            entries,
-            verdict: None,
-            error: None,
-            created_us: now_us,
-            finished_us: None,
-        };
-        let mut slots = self.slots();
-        if slots.values().filter(|slot| !slot.state.status.is_done()).count() >= Full::ACTIVE {
-            return Ok(Err(Full));
-        }
-        if slots.len() >= KEPT
-            && let Some(oldest) = slots.iter().find(|(_, slot)| slot.state.status.is_done()).map(|(id, _)| *id)
-        {
-            slots.remove(&oldest);
-        }
-        slots.insert(state.id, Slot { state: state.clone(), changed: watch::Sender::new(false) });
-        drop(slots);
-        let (me, id) = (self.clone(), state.id);
-        self.runtime.spawn(async move { me.run(id).await });
-        Ok(Ok(state))
+        // What is wrong with the work is wrong for every candidate: once is enough.
+        let mut seen = HashSet::new();
+        bad.retain(|violation| seen.insert(violation.pointer.clone()));
+        Err(bad)
     }
 
     /// One comparison.
     #[must_use]
     pub fn get(&self, id: OrderId) -> Option<Comparison> {
-        self.slots().get(&id).map(|slot| slot.state.clone())
+        self.look(id, Comparison::clone)
+    }
+
+    /// Looks at one comparison as it stands.
+    pub fn look<T>(&self, id: OrderId, at: impl FnOnce(&Comparison) -> T) -> Option<T> {
+        self.slots().get(&id).map(|slot| at(&slot.state))
     }
 
     /// All that are kept and wanted, youngest first.
@@ -151,150 +168,96 @@ impl Comparisons {
         all.values().rev().map(|slot| &slot.state).filter(|state| wanted(state)).take(limit).cloned().collect()
     }
 
+    /// How good the forecasts of all that are kept and wanted were.
+    #[must_use]
+    pub fn accuracy(&self, wanted: impl Fn(&Comparison) -> bool) -> Vec<accuracy::Row> {
+        accuracy::rows(self.slots().values().map(|slot| &slot.state).filter(|state| wanted(state)))
+    }
+
     /// Waits until it has ended, at most this long.
     pub async fn wait(&self, id: OrderId, at_most: Duration) {
-        let changed = self.slots().get(&id).map(|slot| slot.changed.subscribe());
-        if let Some(mut changed) = changed {
-            let _ = tokio::time::timeout(at_most, changed.wait_for(|over| *over)).await;
+        let over = self.slots().get(&id).map(|slot| slot.over.subscribe());
+        if let Some(mut over) = over {
+            let _ = tokio::time::timeout(at_most, over.wait_for(|over| *over)).await;
         }
     }
 
-    fn update(&self, id: OrderId, change: impl FnOnce(&mut Comparison)) {
+    /// Asks to stop a comparison; `None` if it is not kept.
+    pub fn cancel(&self, id: OrderId) -> Option<CancelAnswer> {
+        let mut slots = self.slots();
+        let slot = slots.get_mut(&id)?;
+        let state = &mut slot.state;
+        let life = Life { status: state.status, attempt: 1, cancel_requested: state.cancel_requested };
+        let Some(life) = life.after(Happening::Cancel) else { return Some(CancelAnswer::Ended(state.status)) };
+        (state.status, state.cancel_requested) = (life.status, life.cancel_requested);
+        if life.status.is_done() {
+            state.finished_us.get_or_insert_with(clock::wall_us);
+            slot.over.send_replace(true);
+        }
+        slot.cancel.send_replace(true);
+        let state = Box::new(slot.state.clone());
+        Some(if life.status.is_done() { CancelAnswer::Canceled(state) } else { CancelAnswer::Running(state) })
+    }
+
+    /// Forgets an ended comparison; `Some(false)` if it has not ended, `None` if it is not kept.
+    pub fn delete(&self, id: OrderId) -> Option<bool> {
+        let mut slots = self.slots();
+        let is_done = slots.get(&id)?.state.status.is_done();
+        if is_done {
+            slots.remove(&id);
+        }
+        Some(is_done)
+    }
+
+    pub(super) fn update(&self, id: OrderId, change: impl FnOnce(&mut Comparison)) {
         if let Some(slot) = self.slots().get_mut(&id) {
             change(&mut slot.state);
-            if slot.state.status.is_done() {
-                slot.changed.send_replace(true);
+        }
+    }
+
+    /// This order is being cooked for it now.
+    pub(super) fn cooks(&self, id: OrderId, order: OrderId) {
+        if let Some(slot) = self.slots().get_mut(&id) {
+            slot.order = Some(order);
+        }
+    }
+
+    /// The order when it has ended; `None` if it disappeared.
+    pub(super) async fn ended(&self, order: OrderId) -> Option<Box<Job>> {
+        let watched = self.kitchen.watch(order);
+        loop {
+            let ended = watched.ended();
+            match self.kitchen.get(order) {
+                Found::Here(job) if job.status.is_done() => return Some(job),
+                Found::Here(_) => ended.await,
+                _ => return None,
             }
         }
     }
 
     async fn run(&self, id: OrderId) {
-        let error = self.measure(id).await.err();
-        self.update(id, |state| {
-            state.finished_us = Some(clock::wall_us());
-            state.status = if error.is_none() { Status::Succeeded } else { Status::Failed };
-            state.error = error;
-        });
-    }
-
-    async fn measure(&self, id: OrderId) -> Result<(), String> {
-        let Some(mut state) = self.get(id) else { return Ok(()) };
-        let alone = self.kitchen.alone().await.map_err(|busy| busy.to_string())?;
-        let all = self.kitchen.config.staff.cores;
-        let probed = tokio::task::spawn_blocking(move || effective_cores(all)).await;
-        let cores = probed.map_err(|e| e.to_string())?;
-        self.update(id, |state| {
-            state.status = Status::Running;
-            state.effective_cores = Some(cores);
-        });
-        if state.plan.line_up == LineUp::Sweep {
-            state.entries = self.sweep(id, &state.plan, &alone, cores).await?;
-        }
-        let measured = self.plan_dishes(&mut state, cores);
-        let total = state.entries.len() * state.plan.repeats;
-        self.update(id, |s| {
-            s.dishes.1 = measured;
-            s.progress.1 = s.progress.0 + total;
-            s.entries.clone_from(&state.entries);
-        });
-        let started = clock::now();
-        for repeat in 0..state.plan.repeats {
-            // The plan was made for the cores of a moment ago. If they have become fewer, fewer runs fit.
-            let spent = clock::now() - started;
-            let late = spent + spent / (repeat as u64).max(1) > clock::ns(state.plan.budget) / 8 * 9;
-            if late && repeat >= FEWEST_REPEATS {
-                self.update(id, |s| s.progress.1 = s.progress.0);
-                break;
-            }
-            for i in plan::interleaved(state.entries.len(), repeat) {
-                self.run_entry(id, &mut state.entries[i], &alone, measured).await?;
-            }
-        }
-        drop(alone);
-        if measured < state.dishes.0 {
-            let sizes = Sizes { full: measured, half: measured / 2, whole: state.dishes.0 };
-            let machine = self.machine(self.kitchen.config.staff.cores as f64);
-            state.entries.iter_mut().for_each(|entry| entry.extend(sizes, machine));
-        }
-        let verdict = judge(&mut state.entries, state.plan.objective, (state.dishes.0, measured));
-        self.update(id, |s| {
-            s.entries = state.entries;
-            s.verdict = verdict;
-        });
-        Ok(())
-    }
-
-    /// What this house offers, with so many cores.
-    pub(super) fn machine(&self, cores: f64) -> Machine {
-        let (pool, kitchens) = (self.kitchen.staff.pool_size() as u32, self.kitchen.config.staff.cores as u32);
-        Machine { cores, house: HouseSize { pool, kitchens } }
-    }
-
-    /// How many dishes each run cooks; fills in what one would expect of the whole order.
-    fn plan_dishes(&self, state: &mut Comparison, cores: f64) -> u32 {
-        let machine = self.machine(cores);
-        for entry in &mut state.entries {
-            entry.expected_ms = 1e3 * plan::expected(&entry.spec, machine);
-        }
-        let repeats = state.plan.repeats as f64;
-        let cost = |dishes: u32| {
-            let of = |entry: &Entry| plan::expected(&Spec { dishes, ..entry.spec.clone() }, machine);
-            state.entries.iter().map(|entry| (of(entry) + START_COST_S) * repeats).sum()
+        let Some(mut canceled) = self.slots().get(&id).map(|slot| slot.cancel.subscribe()) else { return };
+        let result = tokio::select! {
+            biased;
+            _ = canceled.wait_for(|canceled| *canceled) => None,
+            result = measure::run(self, id) => Some(result),
         };
-        plan::fitting(state.dishes.0, plan::round(machine.house), state.plan.budget, cost)
-    }
-
-    /// One repeat of one entry: a run, or two if its dishes are a sample.
-    pub(super) async fn run_entry(
-        &self,
-        id: OrderId,
-        entry: &mut Entry,
-        alone: &Alone<'_>,
-        dishes: u32,
-    ) -> Result<(), String> {
-        let figures = self.run_once(id, entry, alone, dishes).await?;
-        entry.runs.extend(figures);
-        if dishes < entry.spec.dishes {
-            let figures = self.run_once(id, entry, alone, dishes / 2).await?;
-            entry.halves.extend(figures);
-        }
-        self.update(id, |s| s.progress.0 += 1);
-        Ok(())
-    }
-
-    /// One run of one entry; `None` once the entry has failed.
-    async fn run_once(
-        &self,
-        id: OrderId,
-        entry: &mut Entry,
-        alone: &Alone<'_>,
-        dishes: u32,
-    ) -> Result<Option<Figures>, String> {
-        if entry.failed.is_some() {
-            return Ok(None);
-        }
-        let mut spec = Spec { dishes, ..entry.spec.clone() };
-        let own = entry.spec.labels.iter().cloned();
-        spec.labels = own.chain([("comparison".into(), id.text("cmp_").into())]).collect();
-        let order = alone.submit(spec).map_err(|refusal| refusal.to_string())?.id;
-        let watched = self.kitchen.watch(order);
-        loop {
-            let ended = watched.ended();
-            match self.kitchen.get(order) {
-                Found::Here(job) if job.status.is_done() => {
-                    let records = self.kitchen.store.steps(order).unwrap_or_default();
-                    let figures = entry::figures(&job, &records).filter(|_| job.status == Status::Succeeded);
-                    if figures.is_none() {
-                        entry.failed = Some(job.error.map_or_else(|| "no result".to_owned(), |e| e.detail));
-                    }
-                    return Ok(figures);
-                }
-                Found::Here(_) => ended.await,
-                _ => return Err(format!("{order} disappeared while it was measured")),
+        if result.is_none() {
+            let order = self.slots().get(&id).and_then(|slot| slot.order);
+            if let Some(order) = order {
+                self.kitchen.cancel(order);
+                self.ended(order).await;
             }
         }
+        let (status, error) = match result {
+            None => (Status::Canceled, None),
+            Some(Ok(())) => (Status::Succeeded, None),
+            Some(Err(error)) => (Status::Failed, Some(error)),
+        };
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(&id) else { return };
+        slot.state.finished_us.get_or_insert_with(clock::wall_us);
+        (slot.state.status, slot.state.error) = (status, error);
+        slot.over.send_replace(true);
     }
 }
-
-/// Seconds a run costs beyond its work: an isolated kitchen, its own kitchens, the way there and back.
-const START_COST_S: f64 = 0.02;

@@ -5,11 +5,13 @@
 
 use crate::domain::job::Job;
 use crate::domain::limits;
-use crate::domain::record::{Outcome, StepRecord};
+use crate::domain::record::{Outcome, StepRecord, Totals};
 use crate::domain::spec::Spec;
 
+use super::foresee::Forecasts;
+use super::objective::Aims;
 use super::plan::{self, Machine};
-use super::statistics::Spread;
+use super::statistics::{self, Interval, Spread};
 
 /// One run's figures for the whole order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +30,36 @@ pub struct Figures {
     pub peak_memory_bytes: f64,
 }
 
+impl Figures {
+    /// What can be aimed at.
+    #[must_use]
+    pub fn aims(&self) -> Aims {
+        [self.makespan_ms, self.mean_dish_ms, self.p95_dish_ms, self.peak_memory_bytes]
+    }
+}
+
+/// CPU that a step of the recipe really took, summed over dishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepCpu {
+    /// Nanoseconds.
+    pub sum: u64,
+    /// Dishes.
+    pub dishes: u64,
+}
+
+/// How an entry stands beside the best one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Against {
+    /// Its median by the best one's.
+    pub ratio: f64,
+    /// Where that ratio lies; `None` with too few runs.
+    pub interval: Option<Interval>,
+    /// Chance of a difference like this between equals (Mann-Whitney); 1 for the best itself.
+    pub p_value: f64,
+    /// Whether it is worse beyond chance.
+    pub differs: bool,
+}
+
 /// An entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -41,11 +73,49 @@ pub struct Entry {
     pub runs: Vec<Figures>,
     /// If its dishes are a sample: runs of half as many.
     pub halves: Vec<Figures>,
+    /// Where the time of all steps of all its runs went; as measured, never extended.
+    pub totals: Totals,
+    /// What each step of its recipe really computed.
+    pub step_cpu: Vec<StepCpu>,
+    /// CPU of a run beyond its steps, milliseconds: starts, messages, bookkeeping.
+    pub start_cpu_ms: f64,
+    /// What was expected of a run, before and in hindsight.
+    pub forecasts: Option<Forecasts>,
+    /// How it stands beside the best one, once all have been measured.
+    pub against_best: Option<Against>,
     /// Why it could not be measured.
     pub failed: Option<String>,
 }
 
 impl Entry {
+    /// An entry that has not run.
+    #[must_use]
+    pub fn new(name: String, spec: Spec) -> Self {
+        Self {
+            name,
+            step_cpu: vec![StepCpu::default(); spec.recipe.steps.len()],
+            spec,
+            expected_ms: 0.0,
+            runs: Vec::new(),
+            halves: Vec::new(),
+            totals: Totals::default(),
+            start_cpu_ms: 0.0,
+            forecasts: None,
+            against_best: None,
+            failed: None,
+        }
+    }
+
+    /// Notes where the time of a run's steps went.
+    pub fn note(&mut self, totals: &Totals, records: &[StepRecord]) {
+        self.totals.merge(totals);
+        for record in records.iter().filter(|r| r.outcome == Outcome::Succeeded) {
+            let step = &mut self.step_cpu[usize::from(record.at.step)];
+            step.sum += record.terms.cpu;
+            step.dishes += 1;
+        }
+    }
+
     /// The spread of one figure.
     #[must_use]
     pub fn spread(&self, of: impl Fn(&Figures) -> f64) -> Option<Spread> {
@@ -53,15 +123,14 @@ impl Entry {
     }
 }
 
-/// Completion times of the dishes in ascending order, nanoseconds from the start.
-fn completions(spec: &Spec, records: &[StepRecord]) -> Vec<u64> {
+/// Completion times of the dishes, nanoseconds from the arrival of each.
+fn completions(spec: &Spec, records: &[StepRecord]) -> Vec<f64> {
     let mut last = vec![0_u64; spec.dishes as usize];
     for record in records.iter().filter(|r| r.outcome == Outcome::Succeeded) {
         let dish = &mut last[spec.position(record.at.dish)];
-        *dish = (*dish).max(record.finished);
+        *dish = (*dish).max(record.finished.saturating_sub(spec.arrival(record.at.dish)));
     }
-    last.sort_unstable();
-    last
+    last.into_iter().map(|ns| ns as f64).collect()
 }
 
 /// The figures of a run as it was.
@@ -71,7 +140,8 @@ pub fn figures(job: &Job, records: &[StepRecord]) -> Option<Figures> {
     let bill = summary.bill.as_ref().map(|bill| bill.sum).unwrap_or_default();
     let ms = |ns: u64| ns as f64 / 1e6;
     let p95 = match job.spec.steps_total() <= limits::RECORDS {
-        true => quantile(&completions(&job.spec, records), 0.95),
+        // Between neighbours: of a dozen dishes the nearest rank would be the last one.
+        true => statistics::quantile(&completions(&job.spec, records), 0.95)?,
         false => summary.p95_dish? as f64,
     };
     Some(Figures {
@@ -82,15 +152,6 @@ pub fn figures(job: &Job, records: &[StepRecord]) -> Option<Figures> {
         steps_cpu_ms: ms(summary.totals.terms.cpu),
         peak_memory_bytes: bill.peak_rss_bytes as f64,
     })
-}
-
-/// Linearly between the two neighbours (Hyndman and Fan 1996, type 7): of a dozen dishes the nearest rank would be the
-/// last one.
-fn quantile(sorted: &[u64], q: f64) -> f64 {
-    let at = q * (sorted.len().max(1) - 1) as f64;
-    let below = at.floor() as usize;
-    let value = |i: usize| sorted.get(i.min(sorted.len().saturating_sub(1))).map_or(0.0, |ns| *ns as f64);
-    value(below) + (at - at.floor()) * (value(below + 1) - value(below))
 }
 
 type Figure = fn(&Figures) -> f64;

@@ -8,10 +8,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::calibrate::calibrate;
 use super::calibration::{Calibration, Calibrations};
-use super::comparison::{LineUp, Objective};
+use super::comparison::LineUp;
 use super::feasible::Limits;
 use super::forecast;
 use super::line_up::{self, Candidate, Family};
+use super::objective::Objective;
 use super::plan::Machine;
 use crate::domain::ask::OrderAsk;
 use crate::domain::limits;
@@ -178,13 +179,14 @@ impl Forecasts {
             Entry { name: line_up::name(&spec), spec, forecast, breaks }
         };
         let mut entries: Vec<_> = specs.into_iter().map(entry).collect();
-        let figure = |f: &Forecast| match question.objective {
-            Objective::Makespan => f.makespan,
-            Objective::MeanLatency => f.mean_dish,
-            Objective::P95Latency => f.p95_dish,
-            Objective::Memory => f.peak_memory_bytes,
+        let figure = |f: &Forecast| {
+            question.objective.of([f.makespan, f.mean_dish, f.p95_dish, f.peak_memory_bytes].map(|n| n as f64))
         };
-        entries.sort_by_key(|entry| (entry.breaks.is_some(), figure(&entry.forecast)));
+        let order = |a: &Entry, b: &Entry| {
+            let by_figure = || figure(&a.forecast).total_cmp(&figure(&b.forecast));
+            a.breaks.is_some().cmp(&b.breaks.is_some()).then_with(by_figure)
+        };
+        entries.sort_by(order);
         if question.line_up == LineUp::Sweep {
             // The best of each way of scaling, as a comparison shows it.
             let mut seen = std::collections::HashSet::new();

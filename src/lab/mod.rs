@@ -2,20 +2,31 @@
 //!
 //! It reads the store and asks the kitchen; it deliberately writes neither.
 
+pub mod accuracy;
 pub mod calibrate;
 pub mod calibration;
 pub mod comparison;
 pub mod comparisons;
+mod conclude;
 pub mod entry;
 pub mod feasible;
 pub mod forecast;
 pub mod forecasts;
+pub mod foresee;
 pub mod line_up;
+mod measure;
+pub mod noise;
+pub mod objective;
 pub mod phases;
 pub mod plan;
 pub mod probe;
+pub mod recommend;
+mod recommend_text;
 pub mod report;
+pub mod seed_row;
 pub mod statistics;
 mod sweep;
 pub mod timeline;
 pub mod trace;
+pub mod verdict;
+pub mod what_if;

@@ -11,19 +11,20 @@ use crate::model::{self, HouseSize};
 
 /// A dish's demands, seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Demands {
+pub(super) struct Demands {
     /// Waits that free the chef of an event loop.
-    wait: f64,
+    pub(super) wait: f64,
     /// Waits that keep him.
-    blocking: f64,
+    pub(super) blocking: f64,
     /// CPU.
-    cpu: f64,
+    pub(super) cpu: f64,
 }
 
 /// What 400,000 iterations count as, seconds per iteration.
 const SECONDS_PER_ITERATION: f64 = 0.001 / crate::domain::limits::ITERATIONS_PER_CPU_MS as f64;
 
-fn demands(spec: &Spec) -> Demands {
+/// What one dish of this order demands.
+pub(super) fn demands(spec: &Spec) -> Demands {
     let mut sum = Demands { wait: 0.0, blocking: 0.0, cpu: 0.0 };
     for step in &spec.recipe.steps {
         let wait = |d: Duration| d.as_secs_f64() / f64::from(spec.speed);
@@ -47,11 +48,17 @@ pub struct Machine {
     pub house: HouseSize,
 }
 
+/// How many steps of this order can compute at the same time, cores aside.
+#[must_use]
+pub fn computing(spec: &Spec, machine: Machine) -> f64 {
+    let shape = model::get(spec.model).shape(spec, machine.house);
+    f64::from(shape.computing.clamp(1, spec.dishes.max(1)))
+}
+
 /// How many cores this order can use, at most.
 #[must_use]
 pub fn cores(spec: &Spec, machine: Machine) -> f64 {
-    let shape = model::get(spec.model).shape(spec, machine.house);
-    machine.cores.min(f64::from(shape.computing.clamp(1, spec.dishes.max(1))))
+    machine.cores.min(computing(spec, machine))
 }
 
 /// The makespan one expects of this order on this machine, seconds.
@@ -64,7 +71,11 @@ pub fn expected(spec: &Spec, machine: Machine) -> f64 {
     let blocking = (n * d.blocking / k).max(d.blocking);
     // Waits that free their worker overlap; others are taken before CPU, for they were ready before (FIFO).
     let wait = if shape.waits_free { d.wait } else { (n * d.wait / k).max(d.wait) };
-    wait + blocking + cpu
+    let all_at_once = wait + blocking + cpu;
+    match &spec.arrivals {
+        None => all_at_once,
+        Some(arrivals) => all_at_once.max((n - 1.0) / f64::from(arrivals.rate_per_s) + d.wait + d.blocking + d.cpu),
+    }
 }
 
 /// Number of dishes that fills the house's pool and its kitchens evenly: their least common multiple. A size that leaves

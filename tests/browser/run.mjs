@@ -144,6 +144,7 @@ test("a comparison ends in a table and a verdict", async (page) => {
   await form.getByLabel("Repeats").fill("3");
   await page.getByRole("button", { name: "Compare" }).click();
   await shows(page, "verdict", /\w+/, { timeout: COMPARISON_TIMEOUT_MS });
+  await shows(page, "advice", /^Take /);
   await shows(page, "comparison-status", "succeeded");
   assert.ok((await page.getByTestId("comparison-table").locator("tbody tr").count()) >= 2);
   // The newest comparison is there again after a reload, whoever asked for it.

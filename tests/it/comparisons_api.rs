@@ -169,7 +169,7 @@ async fn a_comparison_has_the_house_to_itself_and_everyone_else_waits() {
 #[tokio::test]
 async fn a_sweep_finds_how_many_of_each_kind() {
     let house = harness::open();
-    let ask = json!({"work": {"io_ms": 30, "cpu_ms": 1, "dishes": 16}, "line_up": "sweep", "repeats": 3, "budget_ms": 10_000});
+    let ask = json!({"work": {"io_ms": 30, "cpu_ms": 1, "dishes": 16}, "line_up": "sweep", "repeats": 3, "budget_ms": 30_000});
     let comparison = compare(&house, ask).await;
     ranked_by(&comparison, "makespan_ms");
     let kind = |entry: &Value| {
@@ -229,6 +229,9 @@ async fn a_comparison_that_cannot_be_is_refused_at_its_place() {
         (with("repeats", json!(51)), &["/repeats"]),
         (with("budget_ms", json!(999)), &["/budget_ms"]),
         (with("objective", json!("beauty")), &["/objective"]),
+        (with("objective", json!({})), &["/objective"]),
+        (with("objective", json!({"memory": 0})), &["/objective/memory"]),
+        (with("objective", json!({"memory": 101, "makespan": 200})), &["/objective/makespan", "/objective/memory"]),
     ];
     all_refused(&house, table).await;
     let response = house.post("/comparisons?wait=61", &json!({"work": {}})).await;
@@ -266,6 +269,9 @@ async fn a_comparison_of_the_wrong_shape_is_refused_at_its_place() {
         (with("line_up", json!(5)), &["/line_up"]),
         (with("line_up", json!([{"model": "asyncio", "name": "x"}])), &["/line_up/0/name"]),
         (with("repeat", json!(1)), &["/repeat"]),
+        (with("objective", json!(1)), &["/objective"]),
+        (with("objective", json!({"beauty": 1})), &["/objective/beauty"]),
+        (with("objective", json!({"memory": -1})), &["/objective/memory"]),
         (with("repeats", json!(1.5)), &["/repeats"]),
     ];
     all_refused(&house, table).await;

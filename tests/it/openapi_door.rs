@@ -52,7 +52,7 @@ async fn every_operation_lists_what_the_door_answers_in_its_place() {
     let contract = house.json("/openapi.json").await;
     for (path, item) in contract["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
-            let (method, path) = (method.to_uppercase(), path.replace('{', "x").replace('}', "x"));
+            let (method, path) = (method.to_uppercase(), path.replace(['{', '}'], "x"));
             let (mut came, mut listed) = (BTreeSet::new(), BTreeSet::new());
             for (code, name) in SHARED {
                 let documented = &operation["responses"][code.to_string()];

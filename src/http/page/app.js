@@ -255,13 +255,14 @@ async function followComparison(id) {
   }
 }
 
-function showComparison({ status, progress, dishes, measured_dishes: measured, entries, verdict, error }) {
+function showComparison({ status, progress, dishes, measured_dishes: measured, entries, verdict, ...comparison }) {
   at("comparison").hidden = false;
   showStatus(at("comparison-status"), status);
   showProgress("comparison-progress", progress.runs_done, progress.runs_total);
   const runs = `runs: ${progress.runs_done} of ${progress.runs_total}`;
   at("comparison-runs").textContent = `dishes: ${dishes}, measured with ${number(measured)} · ${runs}`;
-  at("verdict").textContent = verdict?.text ?? error ?? "";
+  at("verdict").textContent = verdict?.text ?? comparison.error ?? "";
+  at("advice").replaceChildren(...(comparison.recommendation?.text ?? []).map((line) => element("li", line)));
   at("comparison-rows").replaceChildren(...(entries ?? []).map((entry) => rowOfEntry(entry, verdict)));
 }
 
