@@ -190,6 +190,9 @@ const LAST_WORDS_BYTES: u64 = 4 * 1024;
 /// How long they are waited for: whoever has written text is about to end.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
+/// Bytes of a frame that room is made for at once: its length may be a lie, or text.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// The same for the parent's event loop. `buffer` is reused from frame to frame.
 ///
 /// A kitchen's stderr is its stdout: what the language's runtime writes when a process aborts arrives here, where a frame
@@ -203,8 +206,12 @@ pub(super) async fn receive<T: DeserializeOwned>(
     let mut prefix = [0_u8; 4];
     from.read_exact(&mut prefix).await.map_err(|_| String::new())?;
     if let Ok(len) = length(prefix) {
-        buffer.resize(len, 0);
-        let whole = from.read_exact(buffer).await.is_ok();
+        let mut whole = true;
+        while whole && buffer.len() < len {
+            let so_far = buffer.len();
+            buffer.resize(len.min(so_far + PIECE_BYTES), 0);
+            whole = from.read_exact(&mut buffer[so_far..]).await.is_ok();
+        }
         if let Some(frame) = whole.then(|| postcard::from_bytes(buffer).ok()).flatten() {
             return Ok(frame);
         }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::waiting;
 use crate::Try;
-use crate::checker::Baseline;
+use crate::checker::{Baseline, count};
 use crate::figures::{Finding, Samples, ms};
 use crate::probe::Probe;
 use crate::proc;
@@ -33,6 +33,10 @@ impl Slow {
 
 /// Above a limit a busy machine gets this long to notice. Chosen.
 const SLACK: Duration = Duration::from_secs(2);
+/// Connections above the limit that may still ask probes, and as many that the service itself and the row have.
+const GUESTS: usize = 2 * 64;
+/// Connections that make room at one look, at most: a 64th of those who wait, and the look may come once more.
+const AT_A_LOOK: usize = 2 * 64;
 /// Bytes of memory a connection may take.
 const CONNECTION_BYTES: u64 = 20 * 1024;
 
@@ -42,10 +46,12 @@ pub(super) async fn slow_clients(setting: &Setting) -> Try<Finding> {
     let mut finding = Finding::of(
         "H1 slow clients",
         format!("{clients}: head, body, idle"),
-        "honest p99 <= 100 ms and no failure, closed within 10 s / 30 s / 30 s (+ 2 s), <= 20 KiB each, descriptors back",
+        "honest p99 <= 100 ms and no failure, closed within 10 s / 30 s / 30 s (+ 2 s), <= 20 KiB each, descriptors back; \
+         of those above the connection limit as many make room as are needed",
     );
     let service = Start::new(setting, "H1")?.open().await?;
     service.client().place(&waiting("asyncio", 0)).await?;
+    let seats = count(&service.client().json("/limits").await?, "connections") as usize;
     let before = Baseline::of(&service);
     let rss = service.process().rss_bytes();
     let kept = Probe::start(service.address(), "/stats", Duration::from_millis(20), false);
@@ -70,7 +76,10 @@ pub(super) async fn slow_clients(setting: &Setting) -> Try<Finding> {
         }
     }
     let (kept, fresh) = (kept.end(), fresh.end());
-    finding.fault(held > clients / 2, format!("{held} of {clients} held 5 s after they had begun, {failed} got none"));
+    let most = clients.min(seats);
+    finding.fault(held > most / 2, format!("{held} of {clients} held 5 s after they had begun, {failed} got none"));
+    finding.must(held <= seats + GUESTS, format!("{held} connections held, the limit is {seats}"));
+    made_room(&service, (clients + fresh.latency.len(), clients, seats), &mut finding).await?;
     finding.at_most("honest p99 (kept)", kept.latency.p99(), Duration::from_millis(100));
     finding.at_most("honest p99 (new)", fresh.latency.p99(), Duration::from_millis(100));
     finding
@@ -86,6 +95,22 @@ pub(super) async fn slow_clients(setting: &Setting) -> Try<Finding> {
     finding.must(each <= CONNECTION_BYTES, format!("{each} bytes each"));
     descriptors_back(&service, before, &mut finding).await;
     Ok(finding)
+}
+
+/// Below the limit nobody makes room. Above it the slowest do: at least as many as there are too many, and no more than
+/// one for each that arrived beyond the seats, but for those of the last look.
+async fn made_room(service: &Service, (arrived, slow, seats): (usize, usize, usize), finding: &mut Finding) -> Try<()> {
+    let text = String::from_utf8_lossy(&service.client().get("/metrics").await?.body).into_owned();
+    let series = "pasta_fasta_connections_cut_total{reason=\"room\"} ";
+    let went = text.lines().find_map(|line| line.strip_prefix(series)?.parse::<usize>().ok());
+    let went = went.ok_or("no count of those who made room")?;
+    let (least, most) = match slow > seats {
+        true => (slow - seats, arrived - seats + AT_A_LOOK),
+        false => (0, 0),
+    };
+    finding.figure(format!("{went} made room for others"));
+    finding.must((least..=most).contains(&went), format!("{went} made room, not {least} to {most}"));
+    Ok(())
 }
 
 async fn descriptors_back(service: &Service, before: Baseline, finding: &mut Finding) {
