@@ -22,7 +22,10 @@ pub(super) fn of(recommended: &Recommendation, verdict: &Verdict, noise: &Noise,
         text.push(format!("If {}, {} would be best (forecast).", change.words(), expected.name));
     }
     if recommended.changes.is_empty() {
-        text.push("No change of CPU, waits or dishes by a factor of 16 would change that (forecast).".to_owned());
+        text.push(
+            "No change of CPU, waits or dishes by a factor of 16 would change that, nor of the GIL (forecast)."
+                .to_owned(),
+        );
     }
     text.extend(cores(recommended));
     let seed = &recommended.seed;

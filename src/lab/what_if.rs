@@ -65,7 +65,7 @@ impl Term {
         let spec = match self {
             Self::Wait => Spec { speed: limits::SPEED as u32, ..spec.clone() },
             Self::Cpu => with_cpu(spec, 0.0),
-            Self::Gil => without_gil(spec),
+            Self::Gil => with_gil(spec, false),
             Self::Equipment => with_steps(spec, |step| step.needs = Box::default()),
             Self::Exchange => with_steps(spec, without_exchange),
             Self::CoreWait | Self::Overhead => spec.clone(),
@@ -89,16 +89,19 @@ pub enum Change {
     Wait(f64),
     /// So many times the dishes.
     Dishes(f64),
+    /// A GIL where there was none, or none where there was one.
+    Gil(bool),
 }
 
 impl Change {
     /// What is tried, small steps first; from each row the first that changes the answer is told.
-    pub const TRIED: [[Self; 3]; 5] = [
-        [Self::Cpu(2.0), Self::Cpu(4.0), Self::Cpu(16.0)],
-        [Self::Cpu(0.5), Self::Cpu(0.25), Self::Cpu(0.0625)],
-        [Self::Wait(2.0), Self::Wait(4.0), Self::Wait(16.0)],
-        [Self::Wait(0.5), Self::Wait(0.25), Self::Wait(0.0625)],
-        [Self::Dishes(0.5), Self::Dishes(0.25), Self::Dishes(0.0625)],
+    pub const TRIED: [&'static [Self]; 6] = [
+        &[Self::Cpu(2.0), Self::Cpu(4.0), Self::Cpu(16.0)],
+        &[Self::Cpu(0.5), Self::Cpu(0.25), Self::Cpu(0.0625)],
+        &[Self::Wait(2.0), Self::Wait(4.0), Self::Wait(16.0)],
+        &[Self::Wait(0.5), Self::Wait(0.25), Self::Wait(0.0625)],
+        &[Self::Dishes(0.5), Self::Dishes(0.25), Self::Dishes(0.0625)],
+        &[Self::Gil(true), Self::Gil(false)],
     ];
 
     /// Whether it changes anything of this order.
@@ -109,6 +112,7 @@ impl Change {
             Self::Cpu(_) => any(Work::is_cpu),
             Self::Wait(_) => any(|work| !work.wait().is_zero()),
             Self::Dishes(factor) => f64::from(spec.dishes) * factor >= 1.0,
+            Self::Gil(on) => with_gil(spec, on) != *spec,
         }
     }
 
@@ -119,6 +123,7 @@ impl Change {
             Self::Cpu(factor) => with_cpu(spec, factor),
             Self::Wait(factor) => with_waits(spec, factor),
             Self::Dishes(factor) => Spec { dishes: (f64::from(spec.dishes) * factor) as u32, ..spec.clone() },
+            Self::Gil(on) => with_gil(spec, on),
         }
     }
 
@@ -133,6 +138,8 @@ impl Change {
             Self::Cpu(factor) => format!("a dish needed {} the CPU", times(factor)),
             Self::Wait(factor) => format!("waits took {} the time", times(factor)),
             Self::Dishes(factor) => format!("there were {} the dishes", times(factor)),
+            Self::Gil(true) => "there were a GIL".to_owned(),
+            Self::Gil(false) => "there were no GIL".to_owned(),
         }
     }
 }
@@ -174,12 +181,12 @@ fn without_exchange(step: &mut Step) {
 }
 
 /// Where a model has no GIL, nothing changes.
-fn without_gil(spec: &Spec) -> Spec {
-    let mut without = spec.clone();
-    for (option, choice) in model::get(spec.model).info().options.iter().zip(&mut without.setup.0) {
+fn with_gil(spec: &Spec, on: bool) -> Spec {
+    let mut changed = spec.clone();
+    for (option, choice) in model::get(spec.model).info().options.iter().zip(&mut changed.setup.0) {
         if option.name == "gil" {
-            *choice = Choice::Truth(false);
+            *choice = Choice::Truth(on);
         }
     }
-    without
+    changed
 }
