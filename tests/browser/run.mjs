@@ -2,6 +2,8 @@
 // Deliberately not a test of the API's answers, which tests/it holds: here a value matters only once it is on screen.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { baseUrl, runAll, withKeys } from "./harness.mjs";
 
 const COMPARISON_TIMEOUT_MS = 120_000; // a comparison first waits until the house has drained, 60 s at most
@@ -239,6 +241,37 @@ test("every field has a name and nothing is wider than a phone", async (page) =>
   }
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= 360, `the page is ${width} px wide`);
+});
+
+test("a trace is handed to the Perfetto that asks for it, and to no other window", async (page) => {
+  // A window that does what ui.perfetto.dev does: it answers PING, and takes one trace.
+  const listener = `<script>addEventListener("message", ({ data, source, origin }) => {
+    if (data === "PING") source.postMessage("PONG", origin);
+    if (data.perfetto) document.title = data.perfetto.fileName + " " + new TextDecoder().decode(data.perfetto.buffer);
+  })</script>`;
+  const answer = (_, response) => response.setHeader("content-type", "text/html").end(listener);
+  const perfetto = createServer(answer).listen(0, "127.0.0.1");
+  await once(perfetto, "listening");
+  try {
+    const order = await submit({ model: "asyncio", io_ms: 1, cpu_ms: 1 });
+    await page.goto(`/#${order.id}`);
+    await page.getByTestId("selected-report").waitFor({ state: "visible" });
+    await page.getByTestId("selected-trace").click();
+    await page.waitForURL(`**${order.links.trace}/open`);
+    const ui = `http://127.0.0.1:${perfetto.address().port}`;
+    await page.goto(`${order.links.trace}/open?ui=${ui}`);
+    const opened = page.waitForEvent("popup");
+    await page.getByRole("button", { name: "Open the trace" }).click();
+    await shows(page, "trace-status", "Handed over.");
+    const window = await opened;
+    await window.waitForFunction(() => document.title !== "");
+    const handed = await window.title();
+    const direct = await (await fetch(BASE + order.links.trace)).text();
+    assert.equal(handed, `${order.id}.json ${direct.replaceAll(/\s+/g, " ").trim()}`);
+  } finally {
+    perfetto.close();
+    perfetto.closeAllConnections();
+  }
 });
 
 test("dark and light follow the system", async (page) => {

@@ -200,6 +200,9 @@ function showOrder(order) {
   at("cancel").disabled = order.done;
   at("selected-json").href = orderPath(order.id);
   at("selected-csv").href = `${orderPath(order.id)}/steps?format=csv`;
+  at("selected-report").href = `${orderPath(order.id)}/report?format=text`;
+  at("selected-report").hidden = !order.done;
+  at("selected-trace").href = `${orderPath(order.id)}/trace/open`;
   at("selected-error").textContent = order.error ? sentence(order.error) : "";
   at("selected-facts").replaceChildren(...factsOf(order).map((fact) => group("div", ["dt", "dd"], fact)));
   if (ended && order.started_at) tell("select-error", async () => {

@@ -56,7 +56,7 @@ impl Facts<'_> {
         let demands = self.demands();
         let graph = (!summary.sampled).then(|| Graph::of(spec, records, self.shape.waits_free));
         let found = graph.as_ref().map(Graph::chain);
-        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts));
+        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts) + self.overhead_per_worker());
         let chain = found.map(|chain| ChainView::of(spec, &chain));
         let floor = (demands.cpu as f64 / self.machine.cores.max(1e-9)) as Ns;
         let mut report = Report {
@@ -92,6 +92,21 @@ impl Facts<'_> {
         report.noise = why::noise(self, &report);
         report.explanation = why::explanation(self, &report);
         report
+    }
+
+    /// What the steps kept their workers for besides their work, spread over the workers: while all of them are busy they
+    /// are busy with this too.
+    fn overhead_per_worker(&self) -> Ns {
+        let mut sum = Parts::default();
+        let kept = self.ran.iter().filter(|(record, _)| self.keeps_worker(record));
+        kept.for_each(|(_, parts)| sum.add(parts));
+        sum.0[Phase::Queue as usize] = 0;
+        chain::overhead(&sum) / u64::from(self.workers())
+    }
+
+    /// Steps that may keep a worker at the same time.
+    fn workers(&self) -> u32 {
+        self.shape.workers.clamp(1, u32::try_from(self.spec.steps_total()).unwrap_or(u32::MAX))
     }
 
     fn completions(&self) -> Option<Quantiles> {
@@ -132,8 +147,7 @@ impl Facts<'_> {
 
     fn bounds(&self, demands: &Demands, overhead: Option<Ns>) -> BoundsView {
         let pids: BTreeSet<u32> = self.ran.iter().map(|(record, _)| record.worker.pid).collect();
-        let most = u32::try_from(self.spec.steps_total()).unwrap_or(u32::MAX);
-        let workers = self.shape.workers.clamp(1, most);
+        let workers = self.workers();
         let has_gil = self.option("gil") == Some(Choice::Truth(true));
         let by = Resources { machine: self.machine, workers, has_gil, kitchens: pids.len() as u32 };
         let bounds = bounds::of(self.spec, demands, by);

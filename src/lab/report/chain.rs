@@ -119,9 +119,9 @@ impl ChainView {
         }
     }
 
-    /// Its terms by name, the largest first.
-    pub(super) fn terms(&self) -> Vec<(&'static str, f64)> {
-        let mut terms = vec![
+    /// Its terms by name, those that every order has first.
+    pub(super) fn terms(&self) -> [(&'static str, f64); 10] {
+        [
             ("wait", self.wait_ms),
             ("cpu", self.cpu_ms),
             ("core_wait", self.core_wait_ms),
@@ -132,9 +132,7 @@ impl ChainView {
             ("exchange", self.exchange_ms),
             ("arrival", self.arrival_ms),
             ("residual", self.residual_ms),
-        ];
-        terms.sort_by(|a, b| b.1.total_cmp(&a.1));
-        terms
+        ]
     }
 
     /// Part of the makespan that a term is.
@@ -143,7 +141,7 @@ impl ChainView {
     }
 }
 
-/// What is neither wait nor CPU on a chain: the overhead of this run.
+/// What is neither wait nor CPU: the overhead of a chain, or of steps.
 pub(super) fn overhead(parts: &Parts) -> Ns {
     let asked = [Phase::Wait, Phase::Cpu];
     let beyond = Phase::ALL.into_iter().filter(|phase| !asked.contains(phase));

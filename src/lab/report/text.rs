@@ -9,6 +9,8 @@ use super::{ChainView, Report};
 
 /// Characters of the longest bar.
 const BAR: f64 = 30.0;
+/// Terms of a chain that are always shown: wait, CPU, waiting for a core, handing over, lag.
+const USUAL: usize = 5;
 
 struct Page(String);
 
@@ -126,9 +128,8 @@ fn chain(page: &mut Page, report: &Report) {
     page.line(format_args!(
         "\nwhat decided the makespan, a chain of {steps}, each begun when the one before was over:"
     ));
-    for (name, ms) in chain.terms() {
-        let is_usual = ["wait", "cpu", "core_wait", "hand_over", "lag"].contains(&name);
-        if is_usual || ms.abs() >= 0.05 {
+    for (nth, (name, ms)) in chain.terms().into_iter().enumerate() {
+        if nth < USUAL || ms.abs() >= 0.05 {
             let share = ChainView::share(ms, report.makespan_ms);
             let bar = "#".repeat((share.max(0.0) * BAR).round() as usize);
             let percent = share * 1e2;

@@ -64,8 +64,9 @@ pub(super) fn explanation(facts: &Facts<'_>, report: &Report) -> Vec<String> {
 /// Which term dominated.
 fn decided(report: &Report) -> Option<String> {
     let chain = report.chain.as_ref()?;
-    let terms = chain.terms();
-    let (first, second) = (terms.first()?, terms.get(1)?);
+    let mut terms = chain.terms();
+    terms.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let [first, second, ..] = &terms;
     let part = |(name, ms): &(&str, f64)| {
         let share = super::ChainView::share(*ms, report.makespan_ms) * 1e2;
         format!("{} ({ms:.1} ms, {share:.1} %)", words(name))

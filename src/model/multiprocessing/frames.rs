@@ -92,17 +92,19 @@ impl From<Word> for Up {
     }
 }
 
+/// Bytes in front of a frame that say how many follow.
+pub(super) const PREFIX_BYTES: usize = 4;
 /// Largest frame: the books of a million dishes take some 10 MiB; anything above this is a broken stream.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) fn encode(frame: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut bytes = postcard::to_extend(frame, vec![0_u8; 4]).map_err(io::Error::other)?;
-    let len = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
-    bytes[..4].copy_from_slice(&len.to_le_bytes());
+    let mut bytes = postcard::to_extend(frame, vec![0_u8; PREFIX_BYTES]).map_err(io::Error::other)?;
+    let len = u32::try_from(bytes.len() - PREFIX_BYTES).map_err(io::Error::other)?;
+    bytes[..PREFIX_BYTES].copy_from_slice(&len.to_le_bytes());
     Ok(bytes)
 }
 
-fn length(prefix: [u8; 4]) -> io::Result<usize> {
+fn length(prefix: [u8; PREFIX_BYTES]) -> io::Result<usize> {
     let len = u32::from_le_bytes(prefix) as usize;
     if len > MAX_BYTES {
         return Err(io::Error::other("frame above the limit"));
@@ -174,7 +176,7 @@ fn room_in(pipe: &impl AsFd) -> io::Result<()> {
 
 /// Reads one frame; `None` at the end of the stream.
 pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
-    let mut prefix = [0_u8; 4];
+    let mut prefix = [0_u8; PREFIX_BYTES];
     match from.read_exact(&mut prefix) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -203,7 +205,7 @@ pub(super) async fn receive<T: DeserializeOwned>(
     buffer: &mut Vec<u8>,
 ) -> Result<T, String> {
     buffer.clear();
-    let mut prefix = [0_u8; 4];
+    let mut prefix = [0_u8; PREFIX_BYTES];
     from.read_exact(&mut prefix).await.map_err(|_| String::new())?;
     if let Ok(len) = length(prefix) {
         let mut whole = true;

@@ -121,7 +121,7 @@ impl Pass {
                         }
                     }
                     Ok(frame) => {
-                        kitchen.post.sent(buffer.len());
+                        kitchen.post.sent(frames::PREFIX_BYTES + buffer.len());
                         self.hear(frame, &kitchen, &brigade);
                     }
                     Err(words) => break words,
