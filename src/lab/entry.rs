@@ -170,10 +170,9 @@ pub struct Sizes {
 impl Entry {
     /// Extends its runs to the whole order, along lines through each full run and the median of the half ones.
     ///
-    /// Times are linear in the number of dishes once every worker is busy. A dish costs at least its CPU time spread over
-    /// the cores its workers can use, whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
+    /// Times are linear in the number of dishes once every worker is busy. A dish costs at least what arithmetic says,
+    /// whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
     pub fn extend(&mut self, sizes: Sizes, machine: Machine) {
-        let cores = plan::cores(&self.spec, machine);
         let beyond = f64::from(sizes.whole - sizes.full);
         let halves = std::mem::take(&mut self.halves);
         let half = |of: Figure| Spread::of(&halves.iter().map(of).collect::<Vec<_>>()).map(|s| s.median);
@@ -181,9 +180,10 @@ impl Entry {
             [(|f| f.makespan_ms, 1.0), (|f| f.mean_dish_ms, 0.5), (|f| f.p95_dish_ms, 0.95)];
         for run in &mut self.runs {
             let cpu_per_dish = run.steps_cpu_ms / f64::from(sizes.full);
+            let least = plan::least_per_dish_ms(&self.spec, machine, cpu_per_dish);
             let line = |(of, share): (Figure, f64)| {
                 let slope = half(of).map_or(0.0, |half| (of(run) - half) / f64::from(sizes.full - sizes.half));
-                of(run) + beyond * slope.max(share * cpu_per_dish / cores)
+                of(run) + beyond * slope.max(share * least)
             };
             let [makespan_ms, mean_dish_ms, p95_dish_ms] = figures.map(line);
             let cpu_ms = run.cpu_ms + beyond * cpu_per_dish;

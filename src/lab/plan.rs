@@ -61,6 +61,15 @@ pub fn cores(spec: &Spec, machine: Machine) -> f64 {
     machine.cores.min(computing(spec, machine))
 }
 
+/// What one dish adds to a makespan at least, milliseconds, if its steps use so much CPU: its CPU over the cores the order can
+/// use, or the time its steps keep a worker over the workers.
+#[must_use]
+pub fn least_per_dish_ms(spec: &Spec, machine: Machine, cpu_ms: f64) -> f64 {
+    let (d, shape) = (demands(spec), model::get(spec.model).shape(spec, machine.house));
+    let waits_ms = 1e3 * (d.blocking + if shape.waits_free { 0.0 } else { d.wait });
+    (cpu_ms / cores(spec, machine)).max((waits_ms + cpu_ms) / f64::from(shape.workers.max(1)))
+}
+
 /// The makespan one expects of this order on this machine, seconds.
 #[must_use]
 pub fn expected(spec: &Spec, machine: Machine) -> f64 {
