@@ -4,13 +4,12 @@
 //! comparison measures. Medians of a few; what comes out below nothing is nothing. It deliberately bends no figure.
 
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::calibration::{Calibration, Measured, host};
-use super::probe::effective_cores;
+use super::latencies::{burners, threads};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::ask::{OrderAsk, SetupAsk, Value};
@@ -18,12 +17,13 @@ use crate::domain::recipe::{Recipe, Step, Work};
 use crate::domain::spec::Spec;
 use crate::domain::summary::Summary;
 use crate::kitchen::{Alone, Found, Kitchen};
-use crate::model::cancel::Cancel;
 use crate::model::tune::{self, Staffed};
 use crate::sim::Costs;
 
 /// Times each small order is cooked.
 const TIMES: usize = 3;
+/// Steps that follow one another, where the way there and back is measured.
+const CHAIN: usize = 50;
 
 /// Measures, alone in the house.
 pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration) -> Result<Calibration, String> {
@@ -44,74 +44,6 @@ pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration) -> Result<Cali
     Ok(Calibration { costs, effective_cores, measured, ..last })
 }
 
-/// What burners get together, from one to twice as many as there are cores.
-fn burners(cores: u32) -> Vec<(u32, f64)> {
-    let few = |n: &u32| cores <= 4 || n.is_power_of_two() || *n == cores || *n == 2 * cores;
-    (1..=2 * cores).filter(few).map(|n| (n, effective_cores(n as usize))).collect()
-}
-
-fn median(mut values: Vec<Ns>) -> Ns {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or(0)
-}
-
-/// Threads and timers of this process.
-fn threads(costs: Costs) -> Costs {
-    let mut starts = Vec::new();
-    let mut births = Vec::new();
-    for _ in 0..16 {
-        let asked = clock::now();
-        let thread = std::thread::spawn(clock::now);
-        let started = clock::now();
-        starts.push(started - asked);
-        births.extend(thread.join().ok().map(|born| born.saturating_sub(started)));
-    }
-    let lates = (0..15).map(|_| {
-        let due = clock::now() + 1_000_000;
-        Cancel::default().sleep_until(due);
-        clock::now() - due
-    });
-    Costs {
-        thread_start: median(starts),
-        thread_birth: median(births),
-        thread_late: median(lates.collect()),
-        wake: hand_off(),
-        loop_late: loop_late().unwrap_or(costs.loop_late),
-        ..costs
-    }
-}
-
-/// From one thread to another that sleeps, one way.
-fn hand_off() -> Ns {
-    let (there, inbox) = sync_channel::<Ns>(0);
-    let (back, answers) = sync_channel::<Ns>(0);
-    let partner = std::thread::spawn(move || inbox.iter().for_each(|asked| _ = back.send(clock::now() - asked)));
-    let times = (0..50).filter_map(|_| {
-        there.send(clock::now()).ok()?;
-        answers.recv().ok()
-    });
-    let way = median(times.collect());
-    drop(there);
-    let _ = partner.join();
-    way
-}
-
-/// How late an idle loop hears of its timer.
-fn loop_late() -> Option<Ns> {
-    const WAIT: Duration = Duration::from_millis(2);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().event_interval(1).build().ok()?;
-    let late = async {
-        let mut lates = Vec::new();
-        for _ in 0..15 {
-            let due = clock::now() + clock::ns(WAIT);
-            tokio::time::sleep(WAIT).await;
-            lates.push(clock::now() - due);
-        }
-        median(lates)
-    };
-    Some(runtime.block_on(late))
-}
-
 /// Where small orders are cooked.
 struct Bench<'a> {
     kitchen: &'a Arc<Kitchen>,
@@ -126,6 +58,16 @@ struct Cooked {
 }
 
 impl Cooked {
+    /// Start of its first step.
+    fn first(&self) -> Ns {
+        self.starts.first().copied().unwrap_or(0)
+    }
+
+    /// From there to its end.
+    fn span(&self) -> Ns {
+        self.summary.makespan.saturating_sub(self.first())
+    }
+
     fn peak(&self) -> u64 {
         self.summary.bill.as_ref().map_or(0, |bill| bill.sum.peak_rss_bytes)
     }
@@ -133,6 +75,18 @@ impl Cooked {
     /// CPU time of all its processes: unlike the time on the wall it is the same beside neighbours.
     fn cpu(&self) -> Ns {
         self.summary.bill.as_ref().map_or(0, |bill| bill.sum.cpu)
+    }
+}
+
+/// The same order, cooked a few times.
+struct Few(Vec<Cooked>);
+
+impl Few {
+    /// The median of a figure.
+    fn median(&self, of: impl Fn(&Cooked) -> Ns) -> Ns {
+        let mut figures: Vec<Ns> = self.0.iter().map(of).collect();
+        figures.sort_unstable();
+        figures.get(figures.len() / 2).copied().unwrap_or(0)
     }
 }
 
@@ -177,71 +131,81 @@ impl Bench<'_> {
         }
     }
 
-    /// The median of a figure over a few runs.
-    async fn figure(
-        &self,
-        model: &str,
-        setup: Setup<'_>,
-        (steps, dishes): (&[Work], u32),
-        of: impl Fn(&Cooked) -> Ns,
-    ) -> Result<Ns, String> {
-        let mut figures = Vec::new();
+    /// Cooks the same a few times.
+    async fn few(&self, model: &str, setup: Setup<'_>, steps: &[Work], dishes: u32) -> Result<Few, String> {
+        let mut few = Vec::new();
         for _ in 0..TIMES {
-            figures.push(of(&self.cook(model, setup, steps, dishes).await?));
+            few.push(self.cook(model, setup, steps, dishes).await?);
         }
-        Ok(median(figures))
+        Ok(Few(few))
     }
 
     /// Everything that is measured by cooking.
     async fn orders(&self, costs: Costs) -> Result<Costs, String> {
         let costs = self.loops(costs).await?;
         let costs = self.pools(costs).await?;
-        self.kitchens(costs).await
+        let costs = self.kitchens(costs).await?;
+        self.exchanges(costs).await
+    }
+
+    /// Handing things over: within a kitchen, through a pipe, through shared memory.
+    async fn exchanges(&self, costs: Costs) -> Result<Costs, String> {
+        const SMALL: (u32, u32) = (1, 1_000);
+        const LARGE: (u32, u32) = (1 << 20, 16);
+        let word = |word: &str| Value::Word(word.to_owned());
+        let between = |channel| {
+            let kitchens = ("kitchens", Value::Number(2));
+            vec![kitchens, ("start", word("prewarmed")), ("channel", word(channel))]
+        };
+        let ways = [
+            ("multithreading", vec![("chefs", Value::Number(2))]),
+            ("multiprocessing", between("pipe")),
+            ("multiprocessing", between("shared_memory")),
+        ];
+        let mut costs = costs;
+        for (way, (model, setup)) in ways.iter().enumerate() {
+            let mut each = [0; 2];
+            for (each, (bytes, messages)) in each.iter_mut().zip([SMALL, LARGE]) {
+                let work = [Work::Exchange { bytes, messages }];
+                *each = self.few(model, setup, &work, 1).await?.median(Cooked::span) / u64::from(messages);
+            }
+            costs.message[way] = each[0];
+            costs.mebibyte[way] = each[1].saturating_sub(each[0]);
+        }
+        Ok(costs)
     }
 
     async fn loops(&self, costs: Costs) -> Result<Costs, String> {
         const DISHES: u32 = 20_000;
-        const WAIT: Duration = Duration::from_millis(20);
         const ITERATIONS: u64 = 2_000_000;
-        let nothing = (&[Work::Wait(Duration::ZERO)][..], 1);
-        let begin = self.figure("asyncio", &[], nothing, |run| run.starts.first().copied().unwrap_or(0)).await?;
-        let process_bytes = self.figure("asyncio", &[], nothing, Cooked::peak).await?;
-        let many = (&[Work::Wait(WAIT)][..], DISHES);
-        let (alone, all) = (
-            self.figure("asyncio", &[], nothing, Cooked::cpu).await?,
-            self.figure("asyncio", &[], many, Cooked::cpu).await?,
-        );
-        let peak = self.figure("asyncio", &[], many, Cooked::peak).await?;
-        let a_dish = all.saturating_sub(alone) / u64::from(2 * DISHES);
-        let sums = (&[Work::Iterations(ITERATIONS)][..], 1);
-        let cpu = self.figure("asyncio", &[], sums, |run| run.summary.totals.terms.cpu).await?;
-        let bytes = peak.saturating_sub(process_bytes) / u64::from(DISHES);
+        let nothing = self.few("asyncio", &[], &[Work::Wait(Duration::ZERO)], 1).await?;
+        let many = self.few("asyncio", &[], &[Work::Wait(Duration::from_millis(20))], DISHES).await?;
+        let sums = self.few("asyncio", &[], &[Work::Iterations(ITERATIONS)], 1).await?;
+        let process_bytes = nothing.median(Cooked::peak);
+        let beyond = |of: fn(&Cooked) -> u64| many.median(of).saturating_sub(nothing.median(of)) / u64::from(DISHES);
+        let cpu = sums.median(|run| run.summary.totals.terms.cpu);
         Ok(Costs {
-            begin,
-            loop_begin: a_dish,
-            loop_end: a_dish,
+            begin: nothing.median(Cooked::first),
+            loop_begin: beyond(Cooked::cpu) / 2,
+            loop_end: beyond(Cooked::cpu) / 2,
             process_bytes,
-            task_bytes: bytes.saturating_sub(costs.dish_bytes),
+            task_bytes: beyond(Cooked::peak).saturating_sub(costs.dish_bytes),
             iterations_per_ms: (ITERATIONS * 1_000_000 / cpu.max(1)).max(1),
             ..costs
         })
     }
 
     async fn pools(&self, costs: Costs) -> Result<Costs, String> {
-        const CHAIN: usize = 50;
         const THREADS: u32 = 64;
         let number = |name, n| [(name, Value::Number(n))];
         let chain = [Work::Iterations(0); CHAIN];
-        let span = |run: &Cooked| {
-            let first = run.starts.first().copied().unwrap_or(0);
-            run.summary.makespan.saturating_sub(first) / CHAIN as u64
-        };
-        let step = self.figure("multithreading", &number("chefs", 1), (&chain, 1), span).await?.min(costs.step);
-        let there_and_back = self.figure("asyncio", &number("assistants", 1), (&chain, 1), span).await?;
-        let waits = (&[Work::Wait(Duration::from_millis(30))][..], THREADS);
-        let peak = self.figure("multithreading", &number("chefs", u64::from(THREADS)), waits, Cooked::peak).await?;
+        let own = self.few("multithreading", &number("chefs", 1), &chain, 1).await?;
+        let handed = self.few("asyncio", &number("assistants", 1), &chain, 1).await?;
+        let wait = [Work::Wait(Duration::from_millis(30))];
+        let crowd = self.few("multithreading", &number("chefs", u64::from(THREADS)), &wait, THREADS).await?;
+        let step = (own.median(Cooked::span) / CHAIN as u64).min(costs.step);
         // What is neither work nor the loop's own is the way there and the way back.
-        let ways = there_and_back.saturating_sub(step);
+        let ways = (handed.median(Cooked::span) / CHAIN as u64).saturating_sub(step);
         let hand_over = costs.hand_over.min(ways / 4);
         let way = (ways - 2 * hand_over) / 2;
         Ok(Costs {
@@ -250,46 +214,40 @@ impl Bench<'_> {
             hand_back: way,
             wake: way,
             gil_switch: way.min(costs.gil_switch),
-            thread_bytes: peak.saturating_sub(costs.process_bytes) / u64::from(THREADS),
+            thread_bytes: crowd.median(Cooked::peak).saturating_sub(costs.process_bytes) / u64::from(THREADS),
             ..costs
         })
     }
 
     async fn kitchens(&self, costs: Costs) -> Result<Costs, String> {
-        const CHAIN: usize = 50;
         const KITCHENS: u32 = 8;
-        let kitchens = |n: u64, more: &[(&'static str, &str)]| {
+        let kitchens = |n: u32, more: &[(&'static str, &str)]| {
             let more = more.iter().map(|(name, word)| (*name, Value::Word((*word).to_owned())));
-            std::iter::once(("kitchens", Value::Number(n))).chain(more).collect::<Vec<_>>()
+            std::iter::once(("kitchens", Value::Number(u64::from(n)))).chain(more).collect::<Vec<_>>()
         };
-        let first = |run: &Cooked| run.starts.first().copied().unwrap_or(0);
         let model = "multiprocessing";
         let chain = [Work::Wait(Duration::ZERO); CHAIN];
-        let warm = kitchens(1, &[("start", "prewarmed")]);
-        let steps = self.figure(model, &warm, (&chain, 1), |run| run.summary.makespan - first(run)).await?;
-        let there_and_back = steps / CHAIN as u64;
+        let warm = self.few(model, &kitchens(1, &[("start", "prewarmed")]), &chain, 1).await?;
+        let wait = [Work::Wait(Duration::from_millis(60))];
+        let cold = self.few(model, &kitchens(KITCHENS, &[]), &wait, KITCHENS).await?;
+        let alone = self.few(model, &kitchens(1, &[]), &wait, 1).await?;
+        let inside = kitchens(1, &[("start", "prewarmed"), ("inside", "asyncio")]);
+        let inside = self.few(model, &inside, &chain[..1], 1).await?;
+        let there_and_back = warm.median(Cooked::span) / CHAIN as u64;
         let pass = costs.pass.min(there_and_back / 3);
         let pipe = there_and_back.saturating_sub(costs.step + pass) / 2;
-        let cold = kitchens(u64::from(KITCHENS), &[]);
-        let waits = (&[Work::Wait(Duration::from_millis(60))][..], KITCHENS);
-        let alone = self.figure("asyncio", &[], (&chain[..1], 1), Cooked::cpu).await?;
-        let all = self.figure(model, &cold, waits, Cooked::cpu).await?;
-        let peak = self.figure(model, &cold, waits, Cooked::peak).await?;
+        let each = |of: fn(&Cooked) -> u64| cold.median(of).saturating_sub(alone.median(of)) / u64::from(KITCHENS - 1);
         // Start, life and end of one, divided as they are by default.
         let whole = costs.spawn_issue + costs.spawn + costs.exit;
-        let life = all.saturating_sub(alone) / u64::from(KITCHENS);
-        let part = |part: Ns| part * life / whole.max(1);
-        let inside = kitchens(1, &[("start", "prewarmed"), ("inside", "asyncio")]);
-        let nothing = (&[Work::Wait(Duration::ZERO)][..], 1);
-        let inside = self.figure(model, &inside, nothing, first).await?;
+        let part = |part: Ns| part * each(Cooked::cpu) / whole.max(1);
         Ok(Costs {
             pipe,
             pass,
             spawn_issue: part(costs.spawn_issue),
             spawn: part(costs.spawn),
             exit: part(costs.exit),
-            kitchen_begin: inside.saturating_sub(pipe + costs.begin.min(pipe)),
-            kitchen_bytes: peak.saturating_sub(costs.process_bytes) / u64::from(KITCHENS),
+            kitchen_begin: inside.median(Cooked::first).saturating_sub(pipe),
+            kitchen_bytes: each(Cooked::peak),
             ..costs
         })
     }

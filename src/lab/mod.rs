@@ -13,6 +13,7 @@ pub mod feasible;
 pub mod forecast;
 pub mod forecasts;
 pub mod foresee;
+mod latencies;
 pub mod line_up;
 mod measure;
 pub mod noise;

@@ -1,7 +1,7 @@
 //! What everything costs that is not the work itself: the figures a calibration measures, with defaults that hold until then.
 //!
-//! The defaults were measured on a 2-core virtual machine at 2.x GHz in a release build (docs/performance.md, and the
-//! calibration itself); ratios between them travel better than the figures. It deliberately has no figure for the work.
+//! The defaults were read from calibrations of a 2-core virtual machine and from docs/performance.md; ratios between them
+//! travel better than the figures. It deliberately has no figure for the work.
 
 use crate::domain::Ns;
 use crate::domain::recipe::Work;

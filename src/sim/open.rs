@@ -66,7 +66,9 @@ impl Sim<'_> {
             };
             self.hosts.push(Host { dishes, window, gil, line, ..Host::default() });
         }
-        self.now = self.costs.begin;
+        // The clock of kitchens that are up starts when they are.
+        let is_up = matches!(self.plan.crew, Crew::Kitchens { up: true, .. });
+        self.now = if is_up { 0 } else { self.costs.begin };
         self.books.total.add(Term::Overhead, self.now);
         self.cores.advance(self.now);
         match self.plan.crew {
