@@ -151,7 +151,8 @@ impl WeightsAsk {
 impl PartialSchema for WeightsAsk {
     fn schema() -> RefOr<Schema> {
         let weight = || {
-            let weight = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+            // As everywhere, null says nothing.
+            let weight = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Integer, Type::Null]));
             weight.minimum(Some(1)).maximum(Some(Objective::LARGEST_WEIGHT))
         };
         let object = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Object)).min_properties(Some(1));
