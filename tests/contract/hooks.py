@@ -23,7 +23,12 @@ AT_MOST = {
     "dishes": 2,
     "io_ms": 5,
     "iterations": 100_000,
+    "max_ms": 5,
+    "mean_ms": 5,
+    "median_ms": 5,
+    "min_ms": 5,
     "ms": 5,
+    "p95_ms": 5,
     "repeats": 1,
     "wait": 1,
 }
@@ -34,7 +39,12 @@ ALLOWED = {
     "dishes": 3_000_000,
     "io_ms": 3_600_000,
     "iterations": 1_440_000_000_000,
+    "max_ms": 3_600_000,
+    "mean_ms": 3_600_000,
+    "median_ms": 3_600_000,
+    "min_ms": 3_600_000,
     "ms": 3_600_000,
+    "p95_ms": 3_600_000,
     "repeats": 50,
     "wait": 60,
 }
@@ -113,7 +123,7 @@ def before_call(context, case, kwargs):
 
 # What is no finding. `detail` is found in a violation of the answer, each of which must be explained by an entry of its
 # operation; `pointer` is the whole of where it stands.
-ORDERS = {"placeOrder", "placeOrders", "placeComparison"}
+ORDERS = {"placeOrder", "placeOrders", "placeComparison", "placeForecast"}
 MEANING = [
     # (operations, pointer, detail, reason)
     (
@@ -149,14 +159,15 @@ MEANING = [
     ),
     (
         ORDERS,
-        r"(/orders/\d+|/work)?/recipe/steps/\d+/work/(ms|iterations|what|kind)",
+        r"(/orders/\d+|/work)?/recipe/steps/\d+/work/\w+(/\w+)?",
         r".",
-        "which fields of a work belong together depends on its kind; said beside each field",
+        "which fields of a work or a distribution belong together depends on its kind; said beside each field",
     ),
     (
         ORDERS,
-        r"(/orders/\d+|/work)?/recipe/steps/\d+(/name|/after(/\d+)?)",
-        r"^(step names must differ|no step of this recipe has this name|these steps wait for each other)",
+        r"(/orders/\d+|/work)?/recipe/steps/\d+(/name|/(after|needs)(/\d+)?)",
+        r"^(step names must differ|no step of this recipe has this name|these steps wait for each other"
+        r"|the recipe has no such equipment|a step needs e)",
         "names refer to each other, which JSON Schema cannot say",
     ),
     (
@@ -166,7 +177,7 @@ MEANING = [
         "a product of dishes and steps",
     ),
     (
-        {"placeComparison"},
+        {"placeComparison", "placeForecast"},
         r"/work/(model|setup|preset|isolation|labels|seed|timeout_ms|expires_in_ms|max_in_flight)",
         r"^is the line-up's business",
         "the work of a comparison is an order but for these fields, and has its schema",

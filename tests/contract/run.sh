@@ -3,7 +3,7 @@
 # ones and broken ones, and all its checks look at the answers. What must not count as a finding stands in hooks.py and
 # schemathesis.toml, each with its reason. Everything lands in target/contract.
 # It starts no service, and it reads no stream: schemathesis takes a whole answer before it looks at it, and a stream of
-# events has no end, so tests/it tests those two.
+# events has no end, so tests/it tests those.
 #
 #   BASE_URL=http://127.0.0.1:8080 tests/contract/run.sh [EXAMPLES]
 #
@@ -29,7 +29,7 @@ export BASE_URL PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
 found=0
 (cd "$out" && venv/bin/schemathesis --config-file "$here/schemathesis.toml" run "$BASE_URL/openapi.json" --no-color \
   --checks all --seed 1 --max-examples "$examples" \
-  --exclude-operation-id followOrder --exclude-operation-id followOrders) || found=$?
+  --exclude-operation-id followOrder --exclude-operation-id followOrders --exclude-operation-id followComparison) || found=$?
 
 # Leaves the house as it was found: what is still to be cooked would get in the way of whoever comes next.
 calm() { curl --silent --show-error --fail --max-time 10 "$@"; }
