@@ -132,7 +132,7 @@ pub struct StepAsk {
 #[serde(deny_unknown_fields, default)]
 #[schema(as = Work, example = json!({"kind": "wait", "ms": 300}))]
 pub struct WorkAsk {
-    /// `wait`, `blocking_wait`, `cpu`, `exchange` or `fault`.
+    /// `wait`, `blocking_wait`, `cpu`, `exchange`, `counter` or `fault`.
     pub kind: String,
     /// `wait`, `blocking_wait`: how long. `cpu`: CPU time to burn, instead of `iterations`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,4 +165,11 @@ pub struct WorkAsk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100_000)]
     pub messages: Option<u64>,
+    /// `counter`: how often the number that all steps of the order share is counted up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100_000_000)]
+    pub increments: Option<u64>,
+    /// `counter`: count under a lock; `false` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<bool>,
 }

@@ -36,6 +36,10 @@ pub const MESSAGES: u64 = 100_000;
 pub const EXCHANGE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 /// Messages that an order may exchange: a minute at 2 us each.
 pub const EXCHANGE_MESSAGES: u64 = 30_000_000;
+/// Increments of one step that counts.
+pub const INCREMENTS: u64 = 100_000_000;
+/// Increments that count as one millisecond of CPU: 100 ns each, what a lock costs that everybody wants.
+pub const INCREMENTS_PER_CPU_MS: u64 = 10_000;
 /// Dishes that may arrive in a second.
 pub const ARRIVALS_PER_S: u64 = 1_000_000;
 /// Labels of one order.

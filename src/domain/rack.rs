@@ -1,9 +1,9 @@
 //! Who has which equipment, who waits for it, and who waits in vain. Pure: executors and simulator can share it.
 //!
 //! **Order.** Requests are served in the order in which they were made. A step without `hold_while_waiting` makes one, for
-//! all it needs, and holds nothing until all of it is there; meanwhile one of each of its pieces is spoken for, so that
-//! whoever asks later takes none but what is left over. A step with it makes one request after another, as nested locks
-//! do, and keeps what it has. It is not bound by what is spoken for once it holds something (else both could wait for
+//! all it needs, and holds nothing until all of it is there; meanwhile, for the first dish that waits with it, one of each
+//! of its pieces is spoken for, so that whoever asks later takes none but what is left over. A step with it makes one
+//! request after another, as nested locks do, and keeps what it has. It is not bound by what is spoken for once it holds something (else both could wait for
 //! ever), and does not begin to take while an earlier step waits for all of several pieces it needs too. So each waits
 //! for those before it and for those who held something when it came: nobody starves.
 //!

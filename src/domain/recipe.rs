@@ -51,6 +51,13 @@ pub enum Work {
         /// Messages.
         messages: u32,
     },
+    /// Counts up a number that all steps of the order in its kitchen share.
+    Counter {
+        /// So many times, by one.
+        increments: u32,
+        /// Under a lock, or read and written back as it comes.
+        locked: bool,
+    },
     /// Fails on purpose.
     Fault(Fault),
 }
@@ -64,6 +71,7 @@ impl Work {
             Self::BlockingWait(_) => "blocking_wait",
             Self::Iterations(_) | Self::Burn(_) => "cpu",
             Self::Exchange { .. } => "exchange",
+            Self::Counter { .. } => "counter",
             Self::Fault(_) => "fault",
         }
     }
@@ -80,7 +88,7 @@ impl Work {
     /// Whether it needs a core for its whole length.
     #[must_use]
     pub fn is_cpu(self) -> bool {
-        matches!(self, Self::Iterations(_) | Self::Burn(_))
+        matches!(self, Self::Iterations(_) | Self::Burn(_) | Self::Counter { .. })
     }
 }
 

@@ -173,6 +173,8 @@ pub struct Totals {
     pub terms: Terms,
     /// Time all steps were ready and not taken up.
     pub queue: Ns,
+    /// What the order's counter says in its own process; what kitchens below it counted is in their memory.
+    pub counted: u64,
     /// Times a GIL went from one thread to another.
     pub gil_switches: u64,
     /// The largest lag of a wait.
@@ -198,6 +200,7 @@ impl Totals {
         }
         self.terms.add(&other.terms);
         self.queue += other.queue;
+        self.counted += other.counted;
         self.gil_switches += other.gil_switches;
         self.lag_max = self.lag_max.max(other.lag_max);
         self.last = self.last.max(other.last);

@@ -168,6 +168,7 @@ fn cpu_ms(work: Work) -> u64 {
     match work {
         Work::Iterations(n) => n / limits::ITERATIONS_PER_CPU_MS,
         Work::Burn(d) => d.as_millis() as u64,
+        Work::Counter { increments, .. } => u64::from(increments) / limits::INCREMENTS_PER_CPU_MS,
         _ => 0,
     }
 }

@@ -118,6 +118,12 @@ pub(super) fn exchange(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Wor
     Work::Exchange { bytes: bytes as u32, messages: messages as u32 }
 }
 
+/// A count.
+pub(super) fn counter(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Work {
+    let increments = bounded(ask.increments, 0, limits::INCREMENTS, &format!("{at}/increments"), bad);
+    Work::Counter { increments: increments as u32, locked: ask.locked.unwrap_or(false) }
+}
+
 /// When dishes arrive.
 pub(super) fn arrivals(ask: Option<&ArrivalsAsk>, bad: &mut Vec<Violation>) -> Option<Box<Arrivals>> {
     let ask = ask?;

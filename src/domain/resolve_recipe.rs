@@ -98,11 +98,12 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
 }
 
 /// The fields that each kind of work has, apart from `kind`.
-const FIELDS: [(&str, &[&str]); 5] = [
+const FIELDS: [(&str, &[&str]); 6] = [
     ("wait", &["ms", "distribution"]),
     ("blocking_wait", &["ms", "distribution"]),
     ("cpu", &["ms", "iterations", "gil_held_percent", "yield_every_ms"]),
     ("exchange", &["bytes", "messages"]),
+    ("counter", &["increments", "locked"]),
     ("fault", &["what"]),
 ];
 
@@ -120,6 +121,8 @@ fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
         (ask.distribution.is_some(), "distribution"),
         (ask.bytes.is_some(), "bytes"),
         (ask.messages.is_some(), "messages"),
+        (ask.increments.is_some(), "increments"),
+        (ask.locked.is_some(), "locked"),
     ];
     let own = FIELDS[kind].1;
     for (_, field) in said.iter().filter(|(said, field)| *said && !own.contains(field)) {
@@ -131,6 +134,7 @@ fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
         "blocking_wait" => wait(ask, Work::BlockingWait, at, bad),
         "cpu" => cpu(ask, at, bad),
         "exchange" => Step { work: resolve_lab::exchange(ask, at, bad), ..nothing },
+        "counter" => Step { work: resolve_lab::counter(ask, at, bad), ..nothing },
         _ => Step { work: fault(ask.what.as_deref(), at, bad), ..nothing },
     }
 }

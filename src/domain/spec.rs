@@ -154,6 +154,14 @@ impl Spec {
         self.max_in_flight.unwrap_or(self.dishes).min(self.dishes)
     }
 
+    /// How often its steps count up the number they share; `None` if none of them does.
+    #[must_use]
+    pub fn increments(&self) -> Option<u64> {
+        let of = |step: &Step| if let Work::Counter { increments, .. } = step.work { Some(increments) } else { None };
+        let dish = self.recipe.steps.iter().filter_map(of).map(u64::from).reduce(|a, b| a + b)?;
+        Some(dish * u64::from(self.dishes))
+    }
+
     /// Whether a step of this recipe takes its process down.
     #[must_use]
     pub fn has_faults(&self) -> bool {

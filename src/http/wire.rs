@@ -6,7 +6,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::wire_parts::{At, LabelsView, LinksView, SetupView, ValuesView, links, ms, signed_ms};
+pub use super::wire_parts::{At, CounterView, LabelsView, LinksView, SetupView, ValuesView, links, ms, signed_ms};
 pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
 use crate::domain::job::{ErrorKind, Job, Status};
@@ -152,6 +152,9 @@ pub struct ResultView<'a> {
     /// Per step the value that every dish computed, as a decimal string; null if they differ or there is none.
     #[schema(value_type = std::collections::BTreeMap<String, Option<String>>)]
     pub values: ValuesView<'a>,
+    /// What became of the number that all steps counted up, if there were such steps and the order succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<CounterView>,
 }
 
 /// Why an order failed: a problem document with a `kind`.
@@ -224,6 +227,7 @@ impl<'a> OrderView<'a> {
                 dishes_succeeded: summary.dishes_succeeded,
                 dishes_failed: summary.dishes_failed,
                 values: ValuesView { recipe: &spec.recipe, values: &summary.values },
+                counter: CounterView::of(job, summary),
             }),
             error: error(job),
             links: links(&id),

@@ -9,10 +9,11 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::domain::Ns;
+use crate::domain::job::{Job, Status};
 use crate::domain::options;
 use crate::domain::recipe::{Recipe, Work};
 use crate::domain::spec::{ModelId, Setup};
-use crate::domain::summary::Agreed;
+use crate::domain::summary::{Agreed, Summary};
 use crate::model;
 
 /// Writes options as an object.
@@ -139,5 +140,32 @@ pub fn links(id: &str) -> LinksView {
         trace: to("/trace"),
         cancel: to("/cancel"),
         retry: to("/retry"),
+    }
+}
+
+/// The number that the steps of an order share, in the memory of the order's own process.
+///
+/// Kitchens below it count in theirs: what they counted is the `value` of their steps; the order's number stays as it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Counter)]
+pub struct CounterView {
+    /// All increments together.
+    #[schema(minimum = 0, maximum = 300_000_000_000_000_i64)]
+    pub expected: u64,
+    /// What it says.
+    #[schema(minimum = 0, maximum = 300_000_000_000_000_i64)]
+    pub got: u64,
+    /// Increments that somebody else's has overwritten.
+    #[schema(minimum = 0, maximum = 300_000_000_000_000_i64)]
+    pub lost_updates: u64,
+}
+
+impl CounterView {
+    /// Of an order that counted and succeeded.
+    #[must_use]
+    pub fn of(job: &Job, summary: &Summary) -> Option<Self> {
+        let expected = job.spec.increments().filter(|_| job.status == Status::Succeeded)?;
+        let got = summary.totals.counted;
+        Some(Self { expected, got, lost_updates: expected.saturating_sub(got) })
     }
 }

@@ -115,6 +115,10 @@ impl Serialize for WorkView<'_> {
                 map.serialize_entry("bytes", &bytes)?;
                 map.serialize_entry("messages", &messages)?;
             }
+            Work::Counter { increments, locked } => {
+                map.serialize_entry("increments", &increments)?;
+                map.serialize_entry("locked", &locked)?;
+            }
             Work::Fault(fault) => map.serialize_entry("what", fault_name(fault))?,
         }
         if step.gil_held_percent != 100 {

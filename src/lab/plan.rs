@@ -23,6 +23,9 @@ pub(super) struct Demands {
 /// What 400,000 iterations count as, seconds per iteration.
 const SECONDS_PER_ITERATION: f64 = 0.001 / crate::domain::limits::ITERATIONS_PER_CPU_MS as f64;
 
+/// What 10,000 increments count as, seconds per increment.
+const SECONDS_PER_INCREMENT: f64 = 0.001 / crate::domain::limits::INCREMENTS_PER_CPU_MS as f64;
+
 /// What one dish of this order demands.
 pub(super) fn demands(spec: &Spec) -> Demands {
     let mut sum = Demands { wait: 0.0, blocking: 0.0, cpu: 0.0 };
@@ -33,6 +36,7 @@ pub(super) fn demands(spec: &Spec) -> Demands {
             Work::BlockingWait(d) => sum.blocking += wait(d),
             Work::Iterations(n) => sum.cpu += n as f64 * SECONDS_PER_ITERATION,
             Work::Burn(d) => sum.cpu += d.as_secs_f64(),
+            Work::Counter { increments, .. } => sum.cpu += f64::from(increments) * SECONDS_PER_INCREMENT,
             Work::Exchange { .. } | Work::Fault(_) => {}
         }
     }

@@ -6,6 +6,7 @@
 pub mod asyncio;
 pub mod cancel;
 pub mod compute;
+pub mod counter;
 pub mod equipment;
 pub mod exchange;
 pub mod gil;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cancel::{Cancel, Reason};
 use super::compute::Hold;
+use super::counter::Counter;
 use super::equipment::{self, Equipment};
 use super::exchange;
 use super::gil::Gil;
@@ -63,6 +64,7 @@ pub struct Run {
     pub recorder: Recorder,
     /// What steps share, if they share anything.
     pub equipment: Option<Arc<Equipment>>,
+    counter: Counter,
     start: AtomicU64,
     error: Mutex<Option<OrderError>>,
     over: AtomicBool,
@@ -84,6 +86,7 @@ impl Run {
         Self {
             id,
             recorder: Recorder::new(spec.clone()),
+            counter: Counter::default(),
             gil: super::get(spec.model).gil(&spec),
             equipment: Equipment::of(&spec.recipe, &cancel),
             spec,
@@ -150,6 +153,9 @@ impl Run {
         match self.spec.work(at) {
             Work::Exchange { bytes, messages } if super::get(self.spec.model).is_alone() => {
                 work::handed(begun, || exchange::to_oneself(bytes, messages, &self.cancel))
+            }
+            Work::Counter { increments, locked } => {
+                work::counted(&self.counter, (increments, locked), &self.cancel, self.hold(at), begun)
             }
             work => work::perform(work, &self.cancel, self.hold(at), begun),
         }
@@ -220,6 +226,7 @@ impl Run {
         if let Some(release) = release {
             release();
         }
+        self.recorder.add_counted(self.counter.value());
         if let Some(gil) = &self.gil {
             self.recorder.add_gil_switches(gil.switches());
         }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cancel::Cancel;
 use super::compute::{Compute, Hold};
+use super::counter::Counter;
 use super::exchange::{self, Handed};
 use super::gil::{self, Gil};
 use super::stamp::Stamp;
@@ -94,8 +95,36 @@ pub fn perform(work: Work, cancel: &Cancel, hold: Option<Hold<'_>>, begun: impl 
         Work::Exchange { bytes, messages } => {
             without_gil(gil, cancel, || handed(begun, || exchange::to_colleague(bytes, messages, cancel)))
         }
+        // Of one's own: who shares a counter does not come here.
+        Work::Counter { increments, locked } => counted(&Counter::default(), (increments, locked), cancel, hold, begun),
         Work::Fault(fault) => measured(begun, || fail(fault, cancel)),
     }
+}
+
+/// Counts up so many times, under its lock or not; what that takes beyond CPU and cores is waiting for the lock.
+pub fn counted(
+    counter: &Counter,
+    (increments, locked): (u32, bool),
+    cancel: &Cancel,
+    hold: Option<Hold<'_>>,
+    begun: impl FnOnce(Ns),
+) -> Performed {
+    let gil = hold.map(|hold| hold.gil);
+    let (mut gil_wait, mut value) = (0, None);
+    let mut done = measured(begun, || {
+        gil_wait = gil::enter(gil, cancel);
+        let look = || {
+            gil_wait += gil.map_or(0, |gil| gil::give_way(gil, cancel));
+            !cancel.is_requested()
+        };
+        value = counter.count(u64::from(increments), locked, look);
+        if value.is_some() { Outcome::Succeeded } else { Outcome::Canceled }
+    });
+    (done.terms.gil_wait, done.value) = (gil_wait, value.map(u128::from));
+    if locked {
+        done.terms.equipment_wait = (done.finished - done.started).saturating_sub(done.terms.sum());
+    }
+    done
 }
 
 /// CPU work that is done in pieces, between which its thread does something else.

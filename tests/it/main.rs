@@ -25,6 +25,7 @@ mod comparison_ranking;
 mod comparisons_advice;
 mod comparisons_api;
 mod comparisons_life;
+mod counter;
 mod edge_connections;
 mod edge_counted;
 mod edge_drain;

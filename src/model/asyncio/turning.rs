@@ -46,7 +46,7 @@ impl Chef {
                 work::exchanged(started, clock::now())
             }
             _ => match self.run.spec.step(at).yield_every {
-                None => work::perform(work, &self.run.cancel, self.run.hold(at), |_| ()),
+                None => self.run.perform(at, |_| ()),
                 Some(piece) => self.in_pieces(work, piece).await,
             },
         }

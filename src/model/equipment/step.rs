@@ -81,7 +81,7 @@ impl Performed {
     /// The same work as part of a step that began before it had what it needed.
     #[must_use]
     pub fn after_equipment(mut self, started: Ns, equipped: Ns, held_idle: Ns) -> Self {
-        self.terms.equipment_wait = equipped.saturating_sub(started);
+        self.terms.equipment_wait += equipped.saturating_sub(started);
         self.terms.held_idle = held_idle;
         Self { started, ..self }
     }

@@ -101,10 +101,14 @@ impl Share {
     }
 
     /// Takes in what the kitchen wrote; answers false if it is nonsense.
-    pub(super) fn absorb(&mut self, lane: usize, delta: Delta) -> bool {
+    pub(super) fn absorb(&mut self, lane: usize, mut delta: Delta) -> bool {
         self.heard = clock::now();
         if !delta.fits(&self.spec) {
             return false;
+        }
+        if self.run().spec.isolation == Isolation::House {
+            // What a kitchen counted is in its memory, not in the order's.
+            delta.harvest.totals.counted = 0;
         }
         self.dishes_over += delta.harvest.dishes.len() as u32 + delta.harvest.dishes_failed;
         self.all.run.recorder.absorb(lane, delta, &mut self.seqs);
@@ -117,7 +121,7 @@ impl Share {
             let is_stuck = error.kind == ErrorKind::Deadlock;
             self.run().fail(error.kind, error.detail, error.at);
             if is_stuck {
-                self.run().cancel.request(Reason::Stuck);
+                self.run().stop(Reason::Stuck);
             }
         }
         if self.run().spec.isolation == Isolation::Kitchen {

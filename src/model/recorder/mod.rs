@@ -199,6 +199,11 @@ impl Recorder {
         shard.done.1 += dishes;
     }
 
+    /// Adds what a counter says in the end.
+    pub fn add_counted(&self, counted: u64) {
+        self.shard(0).totals.counted += counted;
+    }
+
     /// Adds how often a GIL went from one thread to another.
     pub fn add_gil_switches(&self, switches: u64) {
         self.shard(0).totals.gil_switches += switches;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, Recorder};
 use crate::domain::recipe::StepRef;
+use crate::domain::record::Totals;
 use crate::domain::spec::Spec;
 use crate::domain::summary::Harvest;
 
@@ -26,7 +27,7 @@ impl Delta {
     pub fn is_empty(&self) -> bool {
         let written = &self.harvest;
         let dishes = written.dishes.len() as u32 + written.dishes_failed;
-        self.events.is_empty() && written.totals.steps == [0; 3] && dishes == 0
+        self.events.is_empty() && written.totals == Totals::default() && dishes == 0
     }
 
     /// Whether a kitchen that cooks this can have written it. What a dying process writes may stand in the middle of a
