@@ -125,6 +125,8 @@ pub(super) struct Bounds {
 pub(super) struct Resources {
     pub(super) machine: Machine,
     pub(super) workers: u32,
+    /// Workers that worked: a pool grows as it is needed, and processes take their time to start.
+    pub(super) chefs: u32,
     pub(super) has_gil: bool,
     /// Processes its steps ran in: each has its own GIL and equipment.
     pub(super) kitchens: u32,
@@ -149,9 +151,10 @@ pub(super) fn of(spec: &Spec, demands: &Demands, by: Resources) -> Bounds {
     ];
     lower.retain(|(_, bound)| *bound > 0);
     lower.sort_by_key(|(_, bound)| std::cmp::Reverse(*bound));
-    let on_cores = if workers > cores { over(demands.cpu, cores) } else { 0 };
+    let chefs = f64::from(by.chefs.clamp(1, by.workers.max(1)));
+    let on_cores = if chefs > cores { over(demands.cpu, cores) } else { 0 };
     // Workers that do nothing but compute are no tighter a limit than the cores they compute on.
-    let on_workers = if demands.kept == demands.cpu && workers > cores { 0 } else { over(demands.kept, workers) };
+    let on_workers = if demands.kept == demands.cpu && chefs > cores { 0 } else { over(demands.kept, chefs) };
     let equipment: Ns = equipment.iter().sum();
     let upper = demands.last_arrival + demands.path + on_cores + on_workers + gil + equipment + window;
     Bounds { lower, upper }
@@ -171,7 +174,11 @@ mod tests {
         let work = Cost { wait: 0, cpu: 100 * MS };
         ledger.add(&[Cost { wait: 300 * MS, cpu: 0 }, work, work], 0, u64::from(dishes));
         let machine = Machine { cores: 2.0, house: HouseSize { pool: 6, kitchens: 2 } };
-        of(&spec, &ledger.close(), Resources { machine, workers: shape.workers, has_gil: false, kitchens: 1 })
+        of(
+            &spec,
+            &ledger.close(),
+            Resources { machine, workers: shape.workers, chefs: shape.workers, has_gil: false, kitchens: 1 },
+        )
     }
 
     #[test]

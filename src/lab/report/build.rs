@@ -56,7 +56,8 @@ impl Facts<'_> {
         let demands = self.demands();
         let graph = (!summary.sampled).then(|| Graph::of(spec, records, self.shape.waits_free));
         let found = graph.as_ref().map(Graph::chain);
-        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts) + self.overhead_per_worker());
+        let idle = graph.as_ref().map_or(0, Graph::handing_over);
+        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts) + self.overhead_per_worker(idle));
         let chain = found.map(|chain| ChainView::of(spec, &chain));
         let floor = (demands.cpu as f64 / self.machine.cores.max(1e-9)) as Ns;
         let mut report = Report {
@@ -94,14 +95,20 @@ impl Facts<'_> {
         report
     }
 
-    /// What the steps kept their workers for besides their work, spread over the workers: while all of them are busy they
-    /// are busy with this too.
-    fn overhead_per_worker(&self) -> Ns {
+    /// What kept the workers besides work, or had them wait for it, spread over those that worked: while all of them are
+    /// busy they are busy with this too.
+    fn overhead_per_worker(&self, idle: Ns) -> Ns {
         let mut sum = Parts::default();
         let kept = self.ran.iter().filter(|(record, _)| self.keeps_worker(record));
         kept.for_each(|(_, parts)| sum.add(parts));
         sum.0[Phase::Queue as usize] = 0;
-        chain::overhead(&sum) / u64::from(self.workers())
+        (chain::overhead(&sum) + idle) / u64::from(self.chefs())
+    }
+
+    /// Workers that had a step to keep them.
+    fn chefs(&self) -> u32 {
+        let kept = self.ran.iter().filter(|(record, _)| self.keeps_worker(record));
+        (kept.map(|(record, _)| record.worker).collect::<HashSet<_>>().len() as u32).max(1)
     }
 
     /// Steps that may keep a worker at the same time.
@@ -149,7 +156,8 @@ impl Facts<'_> {
         let pids: BTreeSet<u32> = self.ran.iter().map(|(record, _)| record.worker.pid).collect();
         let workers = self.workers();
         let has_gil = self.option("gil") == Some(Choice::Truth(true));
-        let by = Resources { machine: self.machine, workers, has_gil, kitchens: pids.len() as u32 };
+        let by =
+            Resources { machine: self.machine, workers, chefs: self.chefs(), has_gil, kitchens: pids.len() as u32 };
         let bounds = bounds::of(self.spec, demands, by);
         let (lower_by, lower) = bounds.lower.first().copied().unwrap_or(("critical_path", 0));
         BoundsView {
@@ -169,15 +177,15 @@ impl Facts<'_> {
         let profile = all.then(|| self.profile());
         let busy = profile.iter().flatten().filter(|row| row.running > 0).map(|row| row.ms).sum::<f64>();
         let kept: Vec<&Ran<'_>> = self.ran.iter().filter(|(record, _)| self.keeps_worker(record)).collect();
-        let chefs = kept.iter().map(|(record, _)| record.worker).collect::<HashSet<_>>().len();
+        let chefs = self.chefs();
         let in_hand: u64 = kept.iter().map(|(record, _)| record.finished - record.started).sum();
         OverlapView {
             speedup: ratio((demands.cpu + demands.wait) as f64, makespan),
             cpu_speedup: all.then(|| ratio(ms(demands.cpu), busy)),
             cores_busy: ratio(demands.cpu as f64, makespan),
             core_utilisation: ratio(used as f64, self.machine.cores * makespan),
-            chefs: all.then_some(chefs as u32),
-            chef_utilisation: all.then(|| ratio(in_hand as f64, chefs as f64 * makespan)),
+            chefs: all.then_some(chefs),
+            chef_utilisation: all.then(|| ratio(in_hand as f64, f64::from(chefs) * makespan)),
             profile,
         }
     }
@@ -258,7 +266,7 @@ impl Facts<'_> {
             sum.add(parts);
             span += length;
             worst = if rest.abs() > worst.abs() { rest } else { worst };
-            out += u32::from(record.outcome == Outcome::Succeeded && is_out_of_balance(length, rest));
+            out += u32::from(record.outcome == Outcome::Succeeded && super::is_out_of_balance(length, rest));
         }
         let part = |phase: Phase| signed_ms(sum.get(phase));
         BooksView {
@@ -289,10 +297,4 @@ impl Facts<'_> {
         let position = model::get(self.spec.model).info().options.iter().position(|option| option.name == name)?;
         self.spec.setup.0.get(position).copied()
     }
-}
-
-/// The bound of the books: max(2 ms, 5 %) for steps of 20 ms and more.
-fn is_out_of_balance(length: Ns, rest: i64) -> bool {
-    const MS: Ns = 1_000_000;
-    length >= 20 * MS && rest.unsigned_abs() > (length / 20).max(2 * MS)
 }

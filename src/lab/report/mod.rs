@@ -230,6 +230,12 @@ fn signed_ms(ns: i64) -> f64 {
     (ns / 1_000) as f64 / 1e3
 }
 
+/// The bound of the books: max(2 ms, 5 %) for steps of 20 ms and more.
+fn is_out_of_balance(length: u64, rest: i64) -> bool {
+    const MS: u64 = 1_000_000;
+    length >= 20 * MS && rest.unsigned_abs() > (length / 20).max(2 * MS)
+}
+
 /// One number over another in thousandths, 0 of nothing.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (part / whole * 1e3).round() / 1e3 } else { 0.0 }
