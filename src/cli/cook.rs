@@ -70,7 +70,11 @@ fn ask(cook: Cook) -> Result<OrderAsk, Vec<Violation>> {
         let Some((name, value)) = option.split_once('=') else {
             return Err(vec![Violation::new("--set", "must be OPTION=VALUE")]);
         };
-        let value = value.parse().map_or_else(|_| Value::Word(value.to_owned()), Value::Number);
+        let value = match (value.parse(), value.parse()) {
+            (Ok(number), _) => Value::Number(number),
+            (_, Ok(truth)) => Value::Truth(truth),
+            _ => Value::Word(value.to_owned()),
+        };
         setup.get_or_insert_with(SetupAsk::default).0.push((name.to_owned(), value));
     }
     let nothing = cook.model.is_none() && cook.preset.is_none() && cook.order.is_none();

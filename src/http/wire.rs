@@ -153,7 +153,6 @@ pub struct ResultView<'a> {
     #[schema(value_type = std::collections::BTreeMap<String, Option<String>>)]
     pub values: ValuesView<'a>,
     /// What became of the number that all steps counted up, if there were such steps and the order succeeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<CounterView>,
 }
 

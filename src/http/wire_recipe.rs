@@ -117,7 +117,9 @@ impl Serialize for WorkView<'_> {
             }
             Work::Counter { increments, locked } => {
                 map.serialize_entry("increments", &increments)?;
-                map.serialize_entry("locked", &locked)?;
+                if locked {
+                    map.serialize_entry("locked", &true)?;
+                }
             }
             Work::Fault(fault) => map.serialize_entry("what", fault_name(fault))?,
         }

@@ -37,6 +37,7 @@ async fn every_setup_hands_over_whatever_is_asked_and_accounts_for_the_time() {
     let house = harness::open();
     let mut all = setups(&house).await;
     all.extend([kitchens("shared_memory"), kitchens("pipe")]);
+    all.push(order(&kitchens("shared_memory"), json!({"isolation": "kitchen"})));
     for setup in all {
         for (bytes, messages) in [(0, 1), (1, 300), (100_000, 20), (16 << 20, 2)] {
             let ended = house.cook(order(&setup, json!({"recipe": hand(bytes, messages), "dishes": 3}))).await;

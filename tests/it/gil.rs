@@ -55,7 +55,7 @@ async fn one_thread_at_a_time_computes_and_the_others_wait_for_it() {
 #[tokio::test]
 async fn cpu_steps_take_as_long_as_their_sum_with_it_and_share_the_cores_without() {
     let house = harness::open();
-    let mut makespans = Vec::new();
+    let (mut makespans, cores) = (Vec::new(), harness::effective_cores());
     for gil in [true, false] {
         let setup = json!({"chefs": "per_step", "gil": gil});
         let order = json!({"model": "multithreading", "setup": setup, "recipe": pasta(150, 60), "dishes": 3,
@@ -72,8 +72,9 @@ async fn cpu_steps_take_as_long_as_their_sum_with_it_and_share_the_cores_without
         }
         makespans.push(ledger::makespan(&order));
     }
-    if harness::effective_cores() >= 1.6 {
-        assert!(makespans[1] < makespans[0] / 1.3, "without the lock no faster: {makespans:?} ms");
+    // The cores before and after: on a shared machine those in between are not known.
+    if cores.min(harness::effective_cores()) >= 1.8 {
+        assert!(makespans[1] < makespans[0] / 1.15, "without the lock no faster: {makespans:?} ms");
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::bounds::{self, Room};
+use super::ring::FILE_BYTES;
 use crate::clock;
 use crate::domain::recipe::Work;
 use crate::domain::spec::Spec;
@@ -30,9 +31,10 @@ impl Confinement {
     /// Takes effect for this process and, but for the soft limits, for all below it.
     pub(super) fn new(memory: Option<u64>) -> Self {
         let _ = rustix::thread::set_no_new_privs(true);
-        // A core dump of a hundred kitchens fills a disk; a kitchen has no file to write.
-        for resource in [Resource::Core, Resource::Fsize] {
-            let _ = setrlimit(resource, Rlimit { current: Some(0), maximum: Some(0) });
+        // A core dump of a hundred kitchens fills a disk; a kitchen has no file to write but what it shares with kitchens
+        // of its own, which lies in memory.
+        for (resource, bytes) in [(Resource::Core, 0), (Resource::Fsize, FILE_BYTES)] {
+            let _ = setrlimit(resource, Rlimit { current: Some(bytes), maximum: Some(bytes) });
         }
         // 10 us with its open and close; there is no call for it.
         let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);

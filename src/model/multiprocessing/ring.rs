@@ -26,6 +26,8 @@ use crate::model::tune;
 const CAPACITY: usize = 1024 * 1024;
 /// Where they are: behind a page of words.
 const BYTES_AT: usize = 4096;
+/// All of it: what a kitchen may write to a file ([`super::confine`]).
+pub(super) const FILE_BYTES: u64 = (BYTES_AT + CAPACITY) as u64;
 /// Bytes copied before the other side is told: what a pipe holds (pipe(7)), so that both copy at the same time.
 const PART_BYTES: usize = 64 * 1024;
 
@@ -180,7 +182,7 @@ impl Taker {
     /// New memory, and a thread that takes what comes.
     pub(super) fn start() -> io::Result<Self> {
         let file = File::from(rustix::fs::memfd_create("pasta-fasta", MemfdFlags::CLOEXEC)?);
-        file.set_len((BYTES_AT + CAPACITY) as u64)?;
+        file.set_len(FILE_BYTES)?;
         let file = Arc::new(file);
         let (ring, gone) = (Arc::new(Ring::map(file.clone())?), Arc::new(AtomicBool::new(false)));
         let (taken, left) = (ring.clone(), gone.clone());
