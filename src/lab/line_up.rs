@@ -3,6 +3,7 @@
 //! It deliberately measures nothing.
 
 use crate::domain::ask::{SetupAsk, Value};
+use crate::domain::limits;
 use crate::domain::options;
 use crate::domain::resolve::Violation;
 use crate::domain::spec::{Choice, Spec};
@@ -69,6 +70,8 @@ impl Family {
 #[must_use]
 pub fn default(cores: u64) -> Vec<Candidate> {
     let pool = (cores + 4).min(32);
+    // One more child is the kitchen that the whole order is isolated in.
+    let cores = cores.min(u64::from(limits::CHILDREN) - 1);
     vec![
         Family::Asyncio.member(0),
         Family::Assistants.member(pool),

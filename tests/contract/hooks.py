@@ -19,12 +19,15 @@ from schemathesis.openapi.checks import RejectedPositiveData
 # refused stays one.
 AT_MOST = {
     "budget_ms": 1_000,
+    "bytes": 1_000,
     "cpu_ms": 5,
     "dishes": 2,
+    "increments": 1_000,
     "io_ms": 5,
     "iterations": 100_000,
     "max_ms": 5,
     "mean_ms": 5,
+    "messages": 10,
     "median_ms": 5,
     "min_ms": 5,
     "ms": 5,
@@ -35,12 +38,15 @@ AT_MOST = {
 # The contract's own maximum of each: a larger number is a request that must be refused.
 ALLOWED = {
     "budget_ms": 600_000,
+    "bytes": 16_777_216,
     "cpu_ms": 3_600_000,
     "dishes": 3_000_000,
+    "increments": 100_000_000,
     "io_ms": 3_600_000,
     "iterations": 1_440_000_000_000,
     "max_ms": 3_600_000,
     "mean_ms": 3_600_000,
+    "messages": 100_000,
     "median_ms": 3_600_000,
     "min_ms": 3_600_000,
     "ms": 3_600_000,
@@ -103,7 +109,10 @@ def before_load_schema(context, raw_schema):
     raw_schema["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]["schema"] = order
     schemas["BatchAsk"]["properties"]["orders"]["items"] = order
     schemas["Candidate"]["properties"]["model"] = named["model"]
-    schemas["Work"]["properties"]["kind"] = {"type": "string", "enum": ["wait", "blocking_wait", "cpu"]}
+    schemas["Work"]["properties"]["kind"] = {
+        "type": "string",
+        "enum": ["wait", "blocking_wait", "cpu", "exchange", "counter"],
+    }
     for method in raw_schema["paths"]["/orders"].values():
         for parameter in method["parameters"]:
             if parameter["name"] in named:
