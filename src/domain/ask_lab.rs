@@ -1,6 +1,6 @@
 //! The laboratory's fields of an order as asked: distributions, equipment, arrivals.
 //!
-//! Flat structs like [`super::ask`]'s, for the same reason; checked in [`super::resolve_lab`].
+//! Flat structs like [`super::ask`]'s, for the same reason; checked in `resolve_lab.rs`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::PartialSchema;

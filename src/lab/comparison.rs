@@ -1,6 +1,6 @@
 //! A comparison as data: what was asked and how it stands.
 //!
-//! It deliberately measures nothing (that is [`super::measure`]).
+//! It deliberately measures nothing (that is `measure.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;

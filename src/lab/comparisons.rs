@@ -1,6 +1,6 @@
 //! The comparisons of the house: accepted, kept for a while, stopped, forgotten.
 //!
-//! A job like an order. How one is measured is in [`super::measure`]. It deliberately claims nothing it has not
+//! A job like an order. How one is measured is in `measure.rs`. It deliberately claims nothing it has not
 //! measured: a sample is said to be one, and a difference within the noise is no difference.
 
 use std::collections::{BTreeMap, HashSet};

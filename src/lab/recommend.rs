@@ -1,7 +1,7 @@
 //! What to do with a comparison: which entry, how sure that is, why, and what would change it.
 //!
 //! Pure: it is given what was measured and a function that foresees. What comes from a forecast is kept apart from what
-//! was measured. It deliberately says nothing in words (that is [`super::recommend_text`]).
+//! was measured. It deliberately says nothing in words (that is `recommend_text.rs`).
 
 use super::entry::Entry;
 use super::foresee::{Foreseen, Place};
