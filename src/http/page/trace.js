@@ -1,6 +1,6 @@
 // Hands the trace of the order whose page this is to Perfetto, as its documentation on deep linking asks: open a window,
 // say PING until it says PONG, then post the bytes. It deliberately runs at a click only, since browsers refuse windows
-// that nobody asked for, and talks to no window but the one it opened.
+// that nobody asked for, and talks to no window but the one it opened. (No function here is called open: that is window.open.)
 "use strict";
 
 const PERFETTO = "https://ui.perfetto.dev";
@@ -25,7 +25,7 @@ function answered(target) {
   });
 }
 
-async function open() {
+async function handOver() {
   const target = window.open(ui);
   if (!target) return say("The browser did not allow a new window.");
   say("Reading the trace...");
@@ -40,4 +40,4 @@ async function open() {
 
 part("download-trace").href = trace;
 part("download-trace").download = `${order}.json`;
-part("open-trace").addEventListener("click", () => open().catch((error) => say(`It failed: ${error.message}`)));
+part("open-trace").addEventListener("click", () => handOver().catch((error) => say(`It failed: ${error.message}`)));
