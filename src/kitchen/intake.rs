@@ -13,6 +13,7 @@ use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::spec::Spec;
+use crate::model::cancel::Reason;
 use crate::model::run::Run;
 use crate::model::{self, Demand, HoldsPlace};
 use crate::store::{NewJob, Once, Refused, Room, Submitted};
@@ -114,7 +115,7 @@ impl Kitchen {
 
     /// Starts every waiting order that may start now.
     pub(super) fn pump(&self) {
-        let runs: Vec<_> = {
+        let (claimed, alone) = {
             let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
             if self.abandoned.load(Ordering::Acquire) {
                 return;
@@ -123,25 +124,28 @@ impl Kitchen {
             let mut place = |model, client: &Client| staffing.places.take(model, client);
             let claimed = self.store.claim(free, alone, &mut place, clock::now(), clock::wall_us());
             claimed.iter().for_each(|(_, room)| staffing.lease(*room));
-            // Under the same lock: whoever finds an order claimed and takes this lock finds its run.
-            claimed.into_iter().filter_map(|(job, room)| self.enter(job, room, alone)).collect()
+            (claimed, alone)
         };
-        runs.into_iter().for_each(|run| self.start(run));
+        for (job, room) in claimed {
+            self.start(job, room, alone);
+        }
     }
 
-    /// Gives a claimed order its run.
-    fn enter(&self, job: Job, room: Room, alone: bool) -> Option<Arc<Run>> {
-        let run = Arc::new(Run::new(job.id, job.spec.clone(), self.me.upgrade()?));
-        let others = self.cooking.fetch_add(1, Ordering::AcqRel);
-        let place = (!alone && room == Room::default()).then_some(job.owner);
-        let active = Active { run: run.clone(), attempt: job.attempt, room, place, queue: job.queue_ns, others };
-        self.runs().insert(job.id, active);
-        Some(run)
-    }
-
-    fn start(&self, run: Arc<Run>) {
-        run.set_start(clock::now());
-        self.journal.write(run.id, Status::Running);
+    fn start(&self, job: Job, room: Room, alone: bool) {
+        let Some(me) = self.me.upgrade() else { return };
+        let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
+        self.journal.write(job.id, Status::Running);
+        {
+            let mut runs = self.runs();
+            let others = self.cooking.fetch_add(1, Ordering::AcqRel);
+            let place = (!alone && room == Room::default()).then_some(job.owner);
+            let active = Active { run: run.clone(), attempt: job.attempt, room, place, queue: job.queue_ns, others };
+            runs.insert(job.id, active);
+        }
+        // Looked at after it can be found: whoever abandons sees the run, or the run sees this.
+        if self.abandoned.load(Ordering::Acquire) {
+            run.stop(Reason::Shutdown);
+        }
         if let Some(timeout) = run.spec.timeout {
             self.runtime.spawn(books::time_out(Arc::downgrade(&run), timeout));
         }

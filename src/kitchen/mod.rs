@@ -195,8 +195,6 @@ impl Kitchen {
     /// Stops every order that is being cooked, because the service ends.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
-        // What is claimed at this moment has a run after this, and nothing is claimed any more.
-        drop(self.staffing.lock().unwrap_or_else(PoisonError::into_inner));
         let runs: Vec<_> = self.runs().values().map(|active| active.run.clone()).collect();
         runs.iter().for_each(|run| run.stop(Reason::Shutdown));
     }

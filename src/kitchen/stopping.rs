@@ -2,7 +2,7 @@
 //!
 //! It deliberately stops no work itself: a run is asked, and ends when its work has stopped.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,7 +13,7 @@ use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
 use crate::model::cancel::Reason;
-use crate::store::CancelAnswer;
+use crate::store::{CancelAnswer, Lookup};
 
 impl Kitchen {
     /// Asks to stop an order.
@@ -21,13 +21,15 @@ impl Kitchen {
         let answer = self.store.request_cancel(id, clock::wall_us());
         match &answer {
             CancelAnswer::Running(_) => {
-                // Claimed this moment, it may have no run yet: whoever claims holds the staffing until it has one.
-                let entered = || {
-                    drop(self.staffing.lock().unwrap_or_else(PoisonError::into_inner));
-                    self.run(id)
-                };
-                if let Some(run) = self.run(id).or_else(entered) {
-                    run.stop(Reason::Client);
+                // Claimed this moment, it may have no run yet; whoever claimed it is about to give it one.
+                while let Lookup::Found(job) = self.store.get(id)
+                    && !job.status.is_done()
+                {
+                    if let Some(run) = self.run(id) {
+                        run.stop(Reason::Client);
+                        break;
+                    }
+                    std::thread::yield_now();
                 }
             }
             CancelAnswer::Canceled { job, now: true } => {
