@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config_access::AccessSettings;
-use crate::config_forecast::Forecast;
+use crate::config_lab::{Compare, Forecast};
 use crate::domain::limits;
 use crate::model::staff::KITCHEN_MEMORY_MIB;
 
@@ -229,35 +229,6 @@ pub struct Cook {
     #[arg(long)]
     pub allow_faults: bool,
     /// Print the ended order as JSON and nothing else.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A comparison without a server.
-#[derive(Debug, Args)]
-pub struct Compare {
-    /// Milliseconds each dish waits.
-    #[arg(long, default_value_t = 0)]
-    pub io_ms: u64,
-    /// Milliseconds of CPU each dish needs.
-    #[arg(long, default_value_t = 0)]
-    pub cpu_ms: u64,
-    /// How many dishes.
-    #[arg(long, default_value_t = 100)]
-    pub dishes: u64,
-    /// Who is compared: default or sweep.
-    #[arg(long, default_value = "default")]
-    pub line_up: String,
-    /// Runs of each.
-    #[arg(long, default_value_t = 5)]
-    pub repeats: u64,
-    /// What is best: makespan, `mean_latency`, `p95_latency`, memory, or several with weights: `makespan=3,memory=1`.
-    #[arg(long, default_value = "makespan")]
-    pub objective: String,
-    /// Milliseconds to measure for, all in all; dishes are sampled to fit. 8000, a sweep 60000.
-    #[arg(long)]
-    pub budget_ms: Option<u64>,
-    /// Print the comparison as JSON and nothing else.
     #[arg(long)]
     pub json: bool,
 }

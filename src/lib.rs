@@ -9,7 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod config_access;
-pub mod config_forecast;
+pub mod config_lab;
 pub mod domain;
 pub mod http;
 pub mod kitchen;

@@ -6,10 +6,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
+use super::{EXIT_FAILURE, err, nothing_asked, out, refused};
 use crate::app;
-use crate::config::{Cli, Compare};
-use crate::domain::ask::OrderAsk;
+use crate::config::Cli;
+use crate::config_lab::Compare;
 use crate::domain::client::Client;
 use crate::domain::resolve::Violation;
 use crate::http::comparison_ask::{ComparisonAsk, LineUpAsk, ObjectiveAsk, plan};
@@ -21,46 +21,28 @@ use crate::model::staff::StaffConfig;
 
 /// Compares.
 pub(super) fn run(compare: &Compare) -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
-        err("error: cannot start the runtime");
-        return ExitCode::from(EXIT_FAILURE);
-    };
-    let code = runtime.block_on(run_on(compare));
-    runtime.shutdown_background();
-    code
+    super::on_runtime(run_on(compare))
 }
 
 async fn run_on(compare: &Compare) -> ExitCode {
     let serve = <Cli as clap::Parser>::parse_from(["pasta-fasta"]).serve;
     let (_kitchen, comparisons) = app::kitchen(&serve, StaffConfig::of_this_process());
-    let ask = ComparisonAsk {
-        work: OrderAsk {
-            io_ms: (compare.io_ms > 0).then_some(compare.io_ms),
-            cpu_ms: (compare.cpu_ms > 0).then_some(compare.cpu_ms),
-            dishes: Some(compare.dishes),
-            ..OrderAsk::default()
-        },
-        line_up: Some(LineUpAsk::Named(compare.line_up.clone())),
+    let asked = &compare.asked;
+    let Some(work) = asked.work() else { return nothing_asked() };
+    let (plan, bad) = plan(ComparisonAsk {
+        work,
+        line_up: Some(LineUpAsk::Named(asked.line_up.clone())),
         repeats: Some(compare.repeats),
-        objective: Some(ObjectiveAsk::of_words(&compare.objective)),
+        objective: Some(ObjectiveAsk::of_words(&asked.objective)),
         budget_ms: compare.budget_ms,
-    };
-    if ask.work.io_ms.is_none() && ask.work.cpu_ms.is_none() {
-        err("error: say what a dish needs: --io-ms, --cpu-ms, or both");
-        return ExitCode::from(EXIT_USAGE);
-    }
-    let refused = |bad: Vec<Violation>| {
-        bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
-        ExitCode::from(EXIT_USAGE)
-    };
-    let (plan, bad) = plan(ask);
+    });
     let id = match comparisons.submit(&Client::house(), plan, bad) {
         Ok(Ok(state)) => state.id,
-        Ok(Err(full)) => return refused(vec![Violation::new("", full.to_string())]),
-        Err(bad) => return refused(bad),
+        Ok(Err(full)) => return refused(&[Violation::new("", full.to_string())]),
+        Err(bad) => return refused(&bad),
     };
-    let Some(state) = wait(&comparisons, id, !compare.json).await else { return ExitCode::from(EXIT_FAILURE) };
-    if compare.json {
+    let Some(state) = wait(&comparisons, id, !asked.json).await else { return ExitCode::from(EXIT_FAILURE) };
+    if asked.json {
         out(&format!("{}\n", serde_json::to_string_pretty(&view(&state)).unwrap_or_default()));
     } else {
         tell(&state);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
+use super::{EXIT_FAILURE, out};
 use crate::app;
 use crate::config::{Cli, Cook};
 use crate::domain::ask::{OrderAsk, RecipeAsk, SetupAsk, Value};
@@ -24,13 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Cooks one order.
 pub(super) fn run(cook: Cook) -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
-        err("error: cannot start the runtime");
-        return ExitCode::from(EXIT_FAILURE);
-    };
-    let code = runtime.block_on(run_on(cook));
-    runtime.shutdown_background();
-    code
+    super::on_runtime(run_on(cook))
 }
 
 async fn run_on(cook: Cook) -> ExitCode {
@@ -40,10 +34,7 @@ async fn run_on(cook: Cook) -> ExitCode {
     let json = cook.json;
     let job = match ask(cook).and_then(|ask| kitchen.resolve(ask)) {
         Ok(spec) => kitchen.submit(&Client::house(), vec![spec], None).ok().and_then(|mut placed| placed.jobs.pop()),
-        Err(bad) => {
-            bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(bad) => return super::refused(&bad),
     };
     let Some(job) = job else { return ExitCode::from(EXIT_FAILURE) };
     let Some(job) = follow(&kitchen, job, !json).await else { return ExitCode::from(EXIT_FAILURE) };

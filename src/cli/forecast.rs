@@ -5,11 +5,10 @@
 use std::process::ExitCode;
 
 use super::compare::span;
-use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
+use super::{EXIT_FAILURE, err, nothing_asked, out, refused};
 use crate::app;
 use crate::config::Cli;
-use crate::config_forecast::Forecast;
-use crate::domain::ask::OrderAsk;
+use crate::config_lab::Forecast;
 use crate::http::comparison_ask::{LineUpAsk, ObjectiveAsk};
 use crate::http::forecast_wire::view;
 use crate::http::forecasts::{ForecastAsk, question};
@@ -18,40 +17,23 @@ use crate::model::staff::StaffConfig;
 
 /// Foresees.
 pub(super) fn run(forecast: &Forecast) -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
-        err("error: cannot start the runtime");
-        return ExitCode::from(EXIT_FAILURE);
-    };
-    let code = runtime.block_on(run_on(forecast));
-    runtime.shutdown_background();
-    code
+    super::on_runtime(run_on(forecast))
 }
 
-async fn run_on(asked: &Forecast) -> ExitCode {
-    let work = OrderAsk {
-        io_ms: (asked.io_ms > 0).then_some(asked.io_ms),
-        cpu_ms: (asked.cpu_ms > 0).then_some(asked.cpu_ms),
-        dishes: Some(asked.dishes),
-        ..OrderAsk::default()
-    };
-    if work.io_ms.is_none() && work.cpu_ms.is_none() {
-        err("error: say what a dish needs: --io-ms, --cpu-ms, or both");
-        return ExitCode::from(EXIT_USAGE);
-    }
+async fn run_on(forecast: &Forecast) -> ExitCode {
+    let asked = &forecast.asked;
+    let Some(work) = asked.work() else { return nothing_asked() };
     let serve = <Cli as clap::Parser>::parse_from(["pasta-fasta"]).serve;
     let (_kitchen, comparisons) = app::kitchen(&serve, StaffConfig::of_this_process());
     let forecasts = comparisons.forecasts.clone();
     let line_up = Some(LineUpAsk::Named(asked.line_up.clone()));
     let objective = Some(ObjectiveAsk::of_words(&asked.objective));
-    let (question, bad) = question(ForecastAsk { work: work.clone(), line_up, cores: asked.cores, objective });
+    let (question, bad) = question(ForecastAsk { work: work.clone(), line_up, cores: forecast.cores, objective });
     let specs = match forecasts.orders(&question, bad) {
         Ok(specs) => specs,
-        Err(bad) => {
-            bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(bad) => return refused(&bad),
     };
-    if asked.calibrate
+    if forecast.calibrate
         && let Err(why) = forecasts.calibrate().await
     {
         err(&format!("error: {why}"));

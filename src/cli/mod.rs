@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use crate::config::{Cli, Command};
+use crate::domain::resolve::Violation;
 use crate::http::router;
 
 /// Bad settings or a bad order.
@@ -47,6 +48,29 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Does this on a runtime of its own.
+fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
+        err("error: cannot start the runtime");
+        return ExitCode::from(EXIT_FAILURE);
+    };
+    let code = runtime.block_on(work);
+    runtime.shutdown_background();
+    code
+}
+
+/// Says what is wrong with what was asked.
+fn refused(bad: &[Violation]) -> ExitCode {
+    bad.iter().for_each(|v| err(&format!("error: {}: {}", v.pointer, v.detail)));
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Says that a dish has to need something.
+fn nothing_asked() -> ExitCode {
+    err("error: say what a dish needs: --io-ms, --cpu-ms, or both");
+    ExitCode::from(EXIT_USAGE)
 }
 
 /// Writes to stdout; a reader that has gone is no reason to panic.

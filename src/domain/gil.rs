@@ -3,7 +3,8 @@
 //! After `take_gil` and `drop_gil` of `Python/ceval_gil.c`: whoever has waited a switch interval in which the lock did not
 //! change hands asks the holder to drop it, and who dropped it on request does not get it back before another had it. One
 //! thing is a model: those who wait are served first come, first served, where CPython leaves the choice to the kernel's
-//! condition variables. Threads ([`crate::model::gil`]) and the simulation share it; it deliberately reads no clock.
+//! condition variables. Threads follow it ([`crate::model::gil`]); the simulation has a simpler queue of its own
+//! (`src/sim/gil.rs`), in which nobody comes back before others have woken up. It deliberately reads no clock.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! Who has which equipment, who waits for it, and who waits in vain. Pure: executors and simulator can share it.
+//! Who has which equipment, who waits for it, and who waits in vain. Pure; all executors share it, the simulator has a
+//! simpler one (`src/sim/tools.rs`).
 //!
 //! **Order.** Requests are served in the order in which they were made. A step without `hold_while_waiting` makes one, for
 //! all it needs, and holds nothing until all of it is there; meanwhile, for the first dish that waits with it, one of each

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::Event;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use super::AppState;
 use super::caller::Caller;
 use super::comparison_wire::view;
 use super::comparisons::find;
+use super::event_id;
 use super::events::{self, CLOSING, LOOK, RETRY, Seat, Tells};
 use super::problem::Problem;
 use crate::domain::id::OrderId;
@@ -49,14 +50,14 @@ pub async fn follow(
     let given = headers.get("last-event-id");
     let (last, is_done) =
         app.comparisons.look(id, |state| (last_seq(state), state.status.is_done())).unwrap_or_default();
-    let seen = given.map(|value| position(value).filter(|seq| *seq <= last));
+    let seen = given.map(|value| event_id::of_order(value, ATTEMPT, last as u32).map(|seq| seq as usize));
     if is_done && seen == Some(Some(last)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let seat = Seat::take(&app)?;
     let mut teller = Teller { app, id, seen: seen.flatten().unwrap_or(0), told: VecDeque::new(), over: false, seat };
     if seen == Some(None) {
-        teller.told.push_back(Event::default().event("gap").data("{}"));
+        teller.told.push_back(events::bare("gap"));
     }
     if !matches!(seen, Some(Some(_))) {
         teller.snapshot();
@@ -64,10 +65,8 @@ pub async fn follow(
     Ok(events::streamed(teller))
 }
 
-fn position(value: &HeaderValue) -> Option<usize> {
-    let (attempt, seq) = value.to_str().ok()?.split_once('.')?;
-    seq.parse().ok().filter(|_| attempt == "1")
-}
+/// A comparison is tried once.
+const ATTEMPT: u32 = 1;
 
 /// The number of the last event there is: 1 when it has the house, one more for each run, and one for the end.
 fn last_seq(state: &Comparison) -> usize {
@@ -108,8 +107,7 @@ impl Tells for Teller {
             }
             if self.seat.is_over(&self.app) {
                 self.over = true;
-                self.told.push_back(events::event(CLOSING, &()));
-                continue;
+                return Some(events::bare(CLOSING));
             }
             // Forgotten while it was followed: nothing more to tell.
             self.look()?;
@@ -150,7 +148,7 @@ fn event(state: &Comparison, seq: usize, last: usize) -> Event {
         None if seq == last && state.status.is_done() => whole(&format!("comparison.{}", state.status.name())),
         None => whole("comparison.running"),
     };
-    event.id(format!("1.{seq}"))
+    event.id(format!("{ATTEMPT}.{seq}"))
 }
 
 fn run(told: &Told) -> Event {

@@ -5,7 +5,7 @@
 
 use axum::http::HeaderValue;
 
-/// The number in an id of an order's stream, `attempt.seq`, unless it was never told: `last` is the last one that was.
+/// The number in an id of the stream of an order or a comparison, `attempt.seq`, unless it was never told: `last` is the last one that was.
 #[must_use]
 pub fn of_order(value: &HeaderValue, attempt: u32, last: u32) -> Option<u32> {
     let (theirs, seq) = value.to_str().ok()?.split_once('.')?;

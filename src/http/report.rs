@@ -4,18 +4,16 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
 
 use super::AppState;
 use super::caller::Caller;
 use super::orders::{find, id, json};
 use super::problem::{self, Problem};
-use super::request::Params;
+use super::request::{self, Params};
 use super::steps::{records, text_answer};
 use crate::lab::plan::Machine;
 use crate::lab::report::{self, Report};
-use crate::model::HouseSize;
 
 /// Read an order's report
 ///
@@ -41,28 +39,18 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
-    let format = params.take("format")?;
+    let as_text = request::form(&mut params, &headers, &[("json", &[], false), ("text", &["text/plain"], true)])?;
     params.done()?;
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let as_text = match format.as_deref() {
-        Some("text") => true,
-        Some("json") => false,
-        Some(_) => return Err(Problem::query("format", "must be json or text")),
-        None => accept.contains("text/plain"),
-    };
     let job = find(&app.kitchen, &caller, id(&text)?)?;
     if !job.status.is_done() {
         let detail = "a report is of an ended order; hold with GET /orders/{id}?wait=60, or see /timeline";
         return Err(Problem::new(&problem::ACTIVE, detail));
     }
-    let report = report::of(&job, &records(&app, &job), machine(&app));
+    let staff = &app.kitchen.staff;
+    let machine = Machine { cores: staff.config.cores as f64, house: staff.house() };
+    let report = report::of(&job, &records(&app, &job), machine);
     Ok(match as_text {
         true => text_answer("text/plain; charset=utf-8", report::text(&report)),
         false => json(StatusCode::OK, &report),
     })
-}
-
-fn machine(app: &AppState) -> Machine {
-    let (pool, cores) = (app.kitchen.staff.pool_size() as u32, app.kitchen.config.staff.cores);
-    Machine { cores: cores as f64, house: HouseSize { pool, kitchens: cores as u32 } }
 }

@@ -4,7 +4,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::{HeaderMap, Uri};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -73,6 +73,24 @@ pub struct Hold {
     pub seconds: u64,
     /// Whether the client asked by `Prefer` (RFC 7240) and is told what was applied.
     pub preferred: bool,
+}
+
+/// A form an answer can have: its name in `format`, what an `Accept` that asks for it contains, and what it stands for.
+pub type Form<T> = (&'static str, &'static [&'static str], T);
+
+/// Reads `?format=...`, or else what `Accept` asks for; the first form if neither says anything.
+pub fn form<T: Copy>(params: &mut Params, headers: &HeaderMap, forms: &[Form<T>]) -> Result<T, Problem> {
+    if let Some(named) = params.take("format")? {
+        let found = forms.iter().find(|(name, ..)| *name == named).map(|(.., form)| *form);
+        return found.ok_or_else(|| {
+            let names: Vec<_> = forms.iter().map(|(name, ..)| *name).collect();
+            let (last, others) = names.split_last().unwrap_or((&"", &[]));
+            Problem::query("format", format!("must be {} or {last}", others.join(", ")))
+        });
+    }
+    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let asked = forms.iter().find(|(_, marks, _)| marks.iter().any(|mark| accept.contains(mark)));
+    Ok(asked.unwrap_or(&forms[0]).2)
 }
 
 /// Reads `?wait=N`, which is refused above the limit, and `Prefer: wait=N`, which is a wish and applied up to it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use super::AppState;
 use super::caller::Caller;
 use super::orders::{find, id, json};
 use super::problem::Problem;
-use super::request::Params;
+use super::request::{self, Form, Params};
 use super::wire::{ms, signed_ms};
 use crate::domain::job::Job;
 use crate::domain::limits;
@@ -131,6 +131,12 @@ enum Format {
     Ndjson,
 }
 
+const FORMS: [Form<Format>; 3] = [
+    ("json", &[], Format::Json),
+    ("csv", &["text/csv"], Format::Csv),
+    ("ndjson", &["application/x-ndjson"], Format::Ndjson),
+];
+
 /// Read an order's steps
 ///
 /// A page of JSON, or with `format` (or `Accept`) all of them as CSV or NDJSON.
@@ -156,7 +162,7 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
-    let format = format(&mut params, &headers)?;
+    let format = request::form(&mut params, &headers, &FORMS)?;
     let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64) as usize;
     let cursor = params.number("cursor", 0, limits::STEPS_PER_ORDER)?.unwrap_or(0) as usize;
     params.done()?;
@@ -180,20 +186,6 @@ pub async fn list(
 pub fn records(app: &AppState, job: &Job) -> Arc<Vec<StepRecord>> {
     let so_far = || app.kitchen.run(job.id).map(|run| Arc::new(run.recorder.records_so_far()));
     app.kitchen.store.steps(job.id).or_else(so_far).unwrap_or_default()
-}
-
-fn format(params: &mut Params, headers: &HeaderMap) -> Result<Format, Problem> {
-    let named = params.take("format")?;
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    match named.as_deref() {
-        Some("json") => Ok(Format::Json),
-        Some("csv") => Ok(Format::Csv),
-        Some("ndjson") => Ok(Format::Ndjson),
-        Some(_) => Err(Problem::query("format", "must be json, csv or ndjson")),
-        None if accept.contains("text/csv") => Ok(Format::Csv),
-        None if accept.contains("application/x-ndjson") => Ok(Format::Ndjson),
-        None => Ok(Format::Json),
-    }
 }
 
 /// An answer that is text of this type.

@@ -4,14 +4,13 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, Response, Uri};
 
 use super::AppState;
 use super::caller::Caller;
 use super::orders::{find, id};
 use super::problem::Problem;
-use super::request::Params;
+use super::request::{self, Params};
 use super::steps::{records, text_answer};
 use crate::lab::timeline;
 
@@ -37,15 +36,8 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
-    let format = params.take("format")?;
+    let svg = request::form(&mut params, &headers, &[("text", &[], false), ("svg", &["image/", "text/html"], true)])?;
     params.done()?;
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let svg = match format.as_deref() {
-        Some("svg") => true,
-        Some("text") => false,
-        Some(_) => return Err(Problem::query("format", "must be text or svg")),
-        None => accept.contains("image/") || accept.contains("text/html"),
-    };
     let job = find(&app.kitchen, &caller, id(&text)?)?;
     let records = records(&app, &job);
     Ok(match svg {

@@ -22,14 +22,14 @@ impl Kitchen {
         match &answer {
             CancelAnswer::Running(_) => {
                 // Claimed this moment, it may have no run yet; whoever claimed it is about to give it one.
-                while let Lookup::Found(job) = self.store.get(id)
-                    && !job.status.is_done()
-                {
-                    if let Some(run) = self.run(id) {
-                        run.stop(Reason::Client);
-                        break;
-                    }
+                let is_running = || matches!(self.store.get(id), Lookup::Found(job) if !job.status.is_done());
+                let mut run = self.run(id);
+                while run.is_none() && is_running() {
                     std::thread::yield_now();
+                    run = self.run(id);
+                }
+                if let Some(run) = run {
+                    run.stop(Reason::Client);
                 }
             }
             CancelAnswer::Canceled { job, now: true } => {

@@ -25,7 +25,6 @@ use crate::domain::job::{Job, Status};
 use crate::domain::life::{Happening, Life};
 use crate::domain::resolve::Violation;
 use crate::kitchen::{Found, Kitchen};
-use crate::model::HouseSize;
 
 /// Comparisons kept, oldest dropped first.
 const KEPT: usize = 1_000;
@@ -73,8 +72,7 @@ impl Comparisons {
     /// What this house offers, with so many cores.
     #[must_use]
     pub(super) fn machine(&self, cores: f64) -> Machine {
-        let (pool, kitchens) = (self.kitchen.staff.pool_size() as u32, self.kitchen.config.staff.cores as u32);
-        Machine { cores, house: HouseSize { pool, kitchens } }
+        Machine { cores, house: self.kitchen.staff.house() }
     }
 
     /// Where orders would be cooked, with so many cores.

@@ -81,8 +81,7 @@ impl Forecasts {
     /// With assumed costs.
     #[must_use]
     pub fn new(kitchen: Arc<Kitchen>) -> Arc<Self> {
-        let (pool, kitchens) = (kitchen.staff.pool_size() as u32, kitchen.config.staff.cores as u32);
-        let calibrations = Calibrations::new(crate::model::HouseSize { pool, kitchens });
+        let calibrations = Calibrations::new(kitchen.staff.house());
         let limits = Limits::read(kitchen.config.budget);
         Arc::new(Self {
             kitchen,

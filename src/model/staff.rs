@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use super::HouseSize;
 use super::asyncio::HouseChef;
 use super::multiprocessing::{Brigade, Pass};
 use super::pool::Pool;
@@ -80,6 +81,12 @@ impl Staff {
     #[must_use]
     pub fn pool_size(&self) -> usize {
         (self.config.cores + 4).min(32)
+    }
+
+    /// The sizes of the house's own staff.
+    #[must_use]
+    pub fn house(&self) -> HouseSize {
+        HouseSize { pool: self.pool_size() as u32, kitchens: self.config.cores as u32 }
     }
 
     /// The house's blocking pool.

@@ -39,12 +39,6 @@ pub(super) fn free(spec: &Spec, crew: Crew, cores: f64) -> Forecast {
     run(spec, plan(crew), &Costs::zero(), &Supply::of(cores))
 }
 
-/// Nanoseconds of something that goes on.
-fn clock() -> Ns {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    t.tv_sec as Ns * 1_000_000_000 + t.tv_nsec as Ns
-}
-
 const POOL_OF_9: Crew = Crew::Pool { threads: 9, at_once: true };
 const NINE_KITCHENS: Crew = Crew::Kitchens { count: 9, one_use: false, inside: Inside::Steps, up: false };
 
@@ -246,25 +240,5 @@ fn no_order_is_faster_than_its_lower_bound_or_slower_than_its_upper_bound() {
             assert_eq!(there.path.sum(), there.makespan, "{seed}: its path explains all of it");
             assert_eq!(there, run(&spec, Plan { gil, ..plan(crew) }, &costs, &supply), "the same every time");
         }
-    }
-}
-
-#[test]
-#[ignore = "prints how long a million dishes take to simulate; for whoever works on the engine"]
-fn how_long_a_million_dishes_take() {
-    let pool = Crew::Pool { threads: 6, at_once: false };
-    let kitchens = Crew::Kitchens { count: 4, one_use: false, inside: Inside::Steps, up: false };
-    let table = [
-        (order(&[wait(1_000)], 1_000_000), Crew::Loop { assistants: 0 }),
-        (order(&[wait(60), burn(8)], 1_000_000), Crew::Loop { assistants: 0 }),
-        (order(&[wait(60), burn(8)], 1_000_000), Crew::Loop { assistants: 6 }),
-        (order(&[wait(60), burn(8)], 1_000_000), pool),
-        (order(&[wait(60), burn(8)], 1_000_000), kitchens),
-        (order(&[wait(60), burn(8)], 1_000_000), Crew::ThreadPerStep),
-    ];
-    for (spec, crew) in table {
-        let started = clock();
-        let there = run(&spec, plan(crew), &Costs::default(), &Supply::of(4.0));
-        println!("{crew:?}: {} ms for {} ms", (clock() - started) / MS, there.makespan / MS);
     }
 }

@@ -22,9 +22,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &["domain", "clock"]),
     ("kitchen", &["domain", "clock", "metrics", "model", "store"]),
     ("lab", &["domain", "clock", "metrics", "model", "sim", "store", "kitchen"]),
-    ("config", &["domain", "model", "store", "config_access", "config_forecast"]),
+    ("config", &["domain", "model", "store", "config_access", "config_lab"]),
     ("config_access", &[]),
-    ("config_forecast", &[]),
+    ("config_lab", &["domain"]),
     (
         "http",
         &["domain", "clock", "metrics", "model", "store", "kitchen", "lab", "config", "config_access", "telemetry"],
