@@ -37,13 +37,17 @@ pub enum ErrorKind {
     Hang,
     /// Some of its steps wait for each other for ever.
     Deadlock,
+    /// The nodes it ran on were lost, one after another.
+    Lost,
 }
 
 impl ErrorKind {
     /// Name on the wire, and slug of its problem page.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired", "hang", "deadlock"][self as usize]
+        const NAMES: [&str; 11] =
+            ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired", "hang", "deadlock", "lost"];
+        NAMES[self as usize]
     }
 }
 
@@ -56,6 +60,50 @@ pub struct OrderError {
     pub detail: String,
     /// The step that failed first, if it was a step.
     pub at: Option<StepRef>,
+}
+
+/// Why a run did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Broken {
+    /// Its node was not heard of for longer than its lease, or died.
+    NodeLost,
+    /// Its node was shut down.
+    Shutdown,
+}
+
+impl Broken {
+    /// All of them, in the order of the variants.
+    pub const ALL: [Self; 2] = [Self::NodeLost, Self::Shutdown];
+
+    /// Name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ["node_lost", "shutdown"][self as usize]
+    }
+}
+
+/// A run that did not come to its end, after which the order waited again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number.
+    pub attempt: u32,
+    /// Where it ran.
+    pub node: Arc<str>,
+    /// Begun, microseconds since 1970.
+    pub started_us: Option<i64>,
+    /// Noticed to be over, microseconds since 1970.
+    pub ended_us: i64,
+    /// Why.
+    pub why: Broken,
+}
+
+/// Where an order has been; only of orders in a durable store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The node that holds it, or held it last.
+    pub node: Option<Arc<str>>,
+    /// Runs that did not come to their end, oldest first; at most [`super::life::RUNS`].
+    pub attempts: Vec<Attempt>,
 }
 
 /// An order with its state.
@@ -91,13 +139,16 @@ pub struct Job {
     pub error: Option<OrderError>,
     /// Set when it ended after having run; in a box, since a hundred thousand orders wait without one.
     pub summary: Option<Box<Summary>>,
+    /// Set by durable stores.
+    pub history: Option<Box<History>>,
 }
 
 impl Job {
     /// What decides what may happen to it next.
     #[must_use]
     pub fn life(&self) -> Life {
-        Life { status: self.status, attempt: self.attempt, cancel_requested: self.cancel_requested }
+        let lost = self.history.as_ref().map_or(0, |history| history.attempts.len() as u32);
+        Life { status: self.status, attempt: self.attempt, cancel_requested: self.cancel_requested, lost }
     }
 
     /// Something happened.

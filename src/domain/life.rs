@@ -82,11 +82,13 @@ pub struct Life {
     pub attempt: u32,
     /// Somebody asked to stop it.
     pub cancel_requested: bool,
+    /// Runs that were lost with their nodes. Not `attempt`: that also counts grants whose run never began.
+    pub lost: u32,
 }
 
 impl Life {
     /// An order that was just accepted.
-    pub const NEW: Self = Self { status: Status::Queued, attempt: 0, cancel_requested: false };
+    pub const NEW: Self = Self { status: Status::Queued, attempt: 0, cancel_requested: false, lost: 0 };
 
     /// What becomes of it when this happens; `None` if it cannot happen now, and then nothing changes.
     ///
@@ -106,13 +108,15 @@ impl Life {
             (Running, Happening::End { attempt, status }) if attempt == self.attempt => {
                 if status.is_done() && status != Expired { to(status) } else { None }
             }
-            (Running, Happening::Lost { attempt }) if attempt == self.attempt => to(if self.cancel_requested {
-                Canceled
-            } else if attempt < RUNS {
-                Queued
-            } else {
-                Failed
-            }),
+            (Running, Happening::Lost { attempt }) if attempt == self.attempt => {
+                let lost = self.lost.saturating_add(1);
+                let status = match self.cancel_requested {
+                    true => Canceled,
+                    false if lost < RUNS => Queued,
+                    false => Failed,
+                };
+                Some(Self { status, lost, ..self })
+            }
             (Canceled, Happening::Cancel) => Some(self),
             (Queued | Running, _) | (Status::Succeeded | Failed | Canceled | Expired, _) => None,
         }

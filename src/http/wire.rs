@@ -163,7 +163,7 @@ pub struct OrderErrorView<'a> {
     /// Where the kind is explained.
     #[serde(rename = "type")]
     pub problem: String,
-    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown`, `spawn`, `hang` or `deadlock`.
+    /// `timeout`, `panic`, `exit`, `signal`, `oom`, `shutdown`, `spawn`, `hang`, `deadlock` or `lost`.
     pub kind: &'static str,
     /// The kind in words.
     pub title: &'static str,

@@ -48,6 +48,7 @@ pub(super) fn new_job(id: OrderId, owner: &Client, spec: Spec, now_us: i64) -> J
         concurrent_orders: 0,
         error: None,
         summary: None,
+        history: None,
     }
 }
 

@@ -3,12 +3,17 @@
 //! Claim-based, for memory too: an order is queued, claimed under a fence (id and attempt), and every later write names
 //! that fence. Only the kitchen writes. It deliberately knows nothing of models or threads.
 
+pub mod backend;
 mod memory;
-mod packed;
+pub mod packed;
+mod reply;
 
 use std::sync::Arc;
 
+pub use backend::{Backend, Down};
 pub use memory::{Bounds, Memory};
+pub use packed::Overlay;
+pub use reply::{Later, Reply};
 
 use uuid::Uuid;
 
@@ -218,6 +223,36 @@ pub struct Fill {
     pub active: u64,
     /// Part of what may be held, 1.0 for all of it: of orders or of bytes, whichever is nearer to its end.
     pub part: f32,
+}
+
+/// A node, as all that share a store see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its name.
+    pub node: Arc<str>,
+    /// Its version of this software.
+    pub version: String,
+    /// When it started, microseconds since 1970 by the store's clock.
+    pub started_us: i64,
+    /// When it was last heard of, by the same clock.
+    pub seen_us: i64,
+    /// Names of the models it offers.
+    pub models: Vec<String>,
+    /// Cores, and staff that orders may have of their own.
+    pub capacity: Capacity,
+    /// Orders it holds.
+    pub held: u32,
+}
+
+/// What a node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Cores it may use.
+    pub cores: u32,
+    /// Threads that orders may have of their own.
+    pub threads: u32,
+    /// Child processes that orders may have of their own.
+    pub children: u32,
 }
 
 /// Gives a place with the house's staff for this model to an order of this client, or not now.

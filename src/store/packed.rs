@@ -1,27 +1,78 @@
-//! An ended order as bytes: a tenth of what it occupies as structs, read back only when somebody asks.
+//! An order as bytes: a tenth of what it occupies as structs, read back only when somebody asks.
 //!
-//! It deliberately has no version: memory does not outlive the binary.
+//! Durable stores keep the same bytes, in a column beside [`FORMAT`]; `tests/it/packed.rs` holds bytes of every format there
+//! ever was. Whoever changes [`Job`], [`StepRecord`] or anything in them raises the number and teaches [`job`] and
+//! [`records`] the old one. It deliberately packs nothing that a database must search by.
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::domain::job::Job;
+use crate::domain::job::{Attempt, History, Job, Status};
 use crate::domain::record::StepRecord;
+
+/// Number of the layout that is written.
+pub const FORMAT: i16 = 1;
 
 #[derive(Serialize)]
 struct Out<'a>(&'a Job, &'a [StepRecord]);
 
 /// The job first, its records behind it.
-pub(super) fn pack(job: &Job, records: &[StepRecord]) -> Box<[u8]> {
+pub fn pack(job: &Job, records: &[StepRecord]) -> Box<[u8]> {
     postcard::to_stdvec(&Out(job, records)).expect("plain data can be written").into()
 }
 
-/// The job alone.
-pub(super) fn job(bytes: &[u8]) -> Job {
-    postcard::take_from_bytes(bytes).expect("what was packed can be read").0
+/// The job alone; `None` if these are not bytes of this format.
+#[must_use]
+pub fn job(bytes: &[u8]) -> Option<Job> {
+    postcard::take_from_bytes(bytes).ok().map(|(job, _)| job)
 }
 
-/// The records alone.
-pub(super) fn records(bytes: &[u8]) -> Vec<StepRecord> {
-    let (_, rest) = postcard::take_from_bytes::<Job>(bytes).expect("what was packed can be read");
-    postcard::from_bytes(rest).expect("what was packed can be read")
+/// The records alone; `None` if these are not bytes of this format.
+#[must_use]
+pub fn records(bytes: &[u8]) -> Option<Vec<StepRecord>> {
+    let (_, rest) = postcard::take_from_bytes::<Job>(bytes).ok()?;
+    postcard::from_bytes(rest).ok()
+}
+
+/// What changes of an order while it is packed in a database: columns beside the bytes, and above them.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    /// Its state: of an order that a node holds and has not begun, `Queued`.
+    pub status: Status,
+    /// Number of the latest grant.
+    pub grant: u32,
+    /// Whether a node holds that grant.
+    pub is_held: bool,
+    /// Begun, microseconds since 1970.
+    pub started_us: Option<i64>,
+    /// Time it had waited then, nanoseconds.
+    pub queue_ns: u64,
+    /// Somebody asked to stop it.
+    pub cancel_requested: bool,
+    /// The node that holds it or held it last.
+    pub node: Option<Arc<str>>,
+    /// Runs that did not come to their end.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Overlay {
+    /// The order as it is now, if it has not ended; one that has is read as it was packed.
+    #[must_use]
+    pub fn onto(self, packed: Job) -> Job {
+        if self.status.is_done() {
+            return packed;
+        }
+        let is_granted_only = self.is_held && self.status == Status::Queued;
+        Job {
+            status: self.status,
+            // A grant becomes an attempt when its run begins.
+            attempt: self.grant - u32::from(is_granted_only),
+            started_us: self.started_us,
+            queue_ns: self.queue_ns,
+            cancel_requested: self.cancel_requested,
+            history: Some(Box::new(History { node: self.node, attempts: self.attempts })),
+            ..packed
+        }
+    }
 }

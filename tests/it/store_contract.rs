@@ -99,6 +99,7 @@ pub(crate) fn new_job(ids: &Ids, needs: Room) -> NewJob {
         concurrent_orders: 0,
         error: None,
         summary: None,
+        history: None,
     };
     NewJob { job, accepted: 1_000, needs, alone: false }
 }

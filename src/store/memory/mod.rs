@@ -205,7 +205,7 @@ impl Store for Memory {
             Body::Ended(bytes) => bytes.clone(),
         };
         // Outside the lock: the largest order has ten thousand records.
-        Some(Arc::new(packed::records(&bytes)))
+        Some(Arc::new(packed::records(&bytes)?))
     }
 
     fn list(&self, query: &Query) -> Page {

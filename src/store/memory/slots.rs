@@ -214,7 +214,7 @@ impl Slot {
     pub(super) fn job(&self) -> Job {
         match &self.body {
             Body::Active(job) => (**job).clone(),
-            Body::Ended(bytes) => packed::job(bytes),
+            Body::Ended(bytes) => packed::job(bytes).expect("what was packed can be read"),
         }
     }
 
