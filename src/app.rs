@@ -12,9 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::app_store;
 use crate::clock;
 use crate::config::Serve;
-use crate::domain::job::Status;
 use crate::domain::limits;
 use crate::http::access::Locks;
 use crate::http::around::Around;
@@ -24,12 +24,15 @@ use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
 use crate::model::Demand;
 use crate::model::staff::StaffConfig;
-use crate::store::{Bounds, Memory};
+use crate::store::{Bounds, MEMORY, Memory, Store};
 
 /// Time between two looks at what has been kept long enough.
 const SWEEP: Duration = Duration::from_secs(10);
 /// How long connections get after the orders have ended: streams and answers in hand.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How long the ends of broken off runs may take to be written.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// A service that is bound and not yet serving.
 pub struct App {
@@ -41,6 +44,17 @@ pub struct App {
     grace: Duration,
 }
 
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Its address cannot be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// Its store cannot be opened.
+    #[error("cannot open the order store: {0}")]
+    Store(#[from] app_store::OpenError),
+}
+
 /// A random number, drawn once per start.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one place that draws at random")]
@@ -48,40 +62,52 @@ pub fn random() -> u64 {
     Uuid::new_v4().as_u64_pair().0 ^ Uuid::new_v4().as_u64_pair().1
 }
 
-/// A kitchen over memory, and its comparisons, on the current runtime.
-#[must_use]
-pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparisons>) {
-    let bounds = Bounds {
+/// How much a store of these settings keeps.
+fn bounds(serve: &Serve) -> Bounds {
+    Bounds {
         active_orders: serve.max_active_orders as usize,
         ended_orders: serve.max_ended_orders as usize,
         retention_us: i64::from(serve.retention_s) * 1_000_000,
         ..Bounds::default()
-    };
+    }
+}
+
+/// A kitchen over memory, and its comparisons, on the current runtime: for the command line.
+#[must_use]
+pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparisons>) {
+    over(Arc::new(Memory::new(bounds(serve))), serve, staff, random())
+}
+
+/// A kitchen over this store, and its comparisons, on the current runtime.
+fn over(store: Arc<dyn Store>, serve: &Serve, staff: StaffConfig, random: u64) -> (Arc<Kitchen>, Arc<Comparisons>) {
     let config = KitchenConfig {
         staff: staff.with_kitchen_memory_mib(serve.kitchen_memory_mib),
         allow_faults: serve.allow_faults,
         budget: Demand { threads: serve.max_threads, children: serve.max_children },
-        bounds,
+        bounds: bounds(serve),
     };
     let runtime = tokio::runtime::Handle::current();
-    let kitchen = Kitchen::new(config, Arc::new(Memory::new(bounds)), runtime.clone(), random());
+    let kitchen = Kitchen::new(config, store, runtime.clone(), random);
     let comparisons = Comparisons::new(kitchen.clone(), runtime);
     (kitchen, comparisons)
 }
 
 impl App {
     /// Binds and connects everything; nothing is answered yet.
-    pub async fn build(serve: &Serve, locks: Locks, staff: StaffConfig) -> std::io::Result<Self> {
+    pub async fn build(serve: &Serve, locks: Locks, staff: StaffConfig) -> Result<Self, BuildError> {
         raise_descriptor_limit();
-        let listener = server::listen(serve.bind, &serve.door)?;
-        let (kitchen, comparisons) = kitchen(serve, staff);
+        let listening = |error| BuildError::Listen(serve.bind, error);
+        let listener = server::listen(serve.bind, &serve.door).map_err(listening)?;
+        let random = random();
+        let store = app_store::open(serve, &staff, bounds(serve), random).await?;
+        let (kitchen, comparisons) = over(store, serve, staff, random);
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
         let (door, rate) = (serve.door.clone(), serve.access.rate_limit());
         let forecasts = comparisons.forecasts.clone();
         let state = Shared { kitchen, comparisons, forecasts, closing: watch, streams, door, rate }.into();
-        let guard = Guard::new(&serve.door, listener.local_addr()?);
-        request_id::begin(random());
+        let guard = Guard::new(&serve.door, listener.local_addr().map_err(listening)?);
+        request_id::begin(self::random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })
     }
 
@@ -97,7 +123,7 @@ impl App {
     }
 
     /// Serves until the first signal, then drains until the second, or the end of the grace period. Answers how many
-    /// accepted orders were not brought to their end.
+    /// accepted orders are lost: not brought to their end, and kept nowhere.
     pub async fn run(self, mut signals: Signals) -> u64 {
         let kitchen = self.state.kitchen.clone();
         let settings = self.state.door.clone();
@@ -110,6 +136,8 @@ impl App {
         signals.next().await;
         kitchen.drain();
         tracing::info!(unfinished = unfinished(&kitchen), "closing");
+        // What has not begun goes back to the others, if there can be others.
+        kitchen.store.close().await;
         let done = async {
             // A run is there until its end is written; an order that waits for staff has none yet.
             while kitchen.running() > 0 || unfinished(&kitchen) > 0 {
@@ -122,24 +150,34 @@ impl App {
         }
         let lost = unfinished(&kitchen);
         kitchen.abandon();
+        let is_kept = kitchen.store.durability() != MEMORY;
+        if is_kept {
+            // What was broken off is written down as waiting again; without an answer the lease says it.
+            let returned = async {
+                while kitchen.running() > 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_WRITES, returned).await;
+        }
         // Receivers live in every connection; a send cannot fail while one does, and need not succeed when none does.
         let _ = self.closing.send(true);
         let _ = serving.await;
         sweeper.abort();
-        lost
+        if is_kept { 0 } else { lost }
     }
 }
 
 /// Orders that have not ended.
 fn unfinished(kitchen: &Kitchen) -> u64 {
-    let counts = kitchen.store.counts();
-    counts.by_status[Status::Queued as usize] + counts.by_status[Status::Running as usize]
+    let here = kitchen.store.here();
+    here.queued + here.running
 }
 
 async fn sweep(kitchen: Arc<Kitchen>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        kitchen.store.sweep(clock::wall_us());
+        kitchen.store.sweep(clock::wall_us()).await;
     }
 }
 

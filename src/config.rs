@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config_access::AccessSettings;
 use crate::config_lab::{Compare, Forecast};
+use crate::config_store::{Storage, StoreUrl};
 use crate::domain::limits;
 use crate::model::staff::KITCHEN_MEMORY_MIB;
 
@@ -36,6 +37,12 @@ pub enum Command {
     Compare(Compare),
     /// Foresee the same without cooking it: for any number of cores and up to a million dishes.
     Forecast(Forecast),
+    /// Bring a database up to date and do nothing else: what `serve` does at its start, for operators who want it apart.
+    Migrate {
+        /// The database: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
+        #[arg(long, env = "PASTA_FASTA_STORE", value_name = "STORE", hide_env_values = true)]
+        store: StoreUrl,
+    },
     /// Print the contract (`OpenAPI` 3.1, YAML).
     Openapi,
     /// Ask a running service whether it accepts orders; exit code 0 if it does.
@@ -77,6 +84,9 @@ pub struct Serve {
     #[arg(long, env = "PASTA_FASTA_KITCHEN_MEMORY_MIB", default_value_t = KITCHEN_MEMORY_MIB,
           value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     pub kitchen_memory_mib: u32,
+    /// What keeps orders.
+    #[command(flatten)]
+    pub storage: Storage,
     /// Orders waiting or running at once.
     #[arg(long, env = "PASTA_FASTA_MAX_ACTIVE_ORDERS", default_value_t = limits::ACTIVE_ORDERS as u32,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

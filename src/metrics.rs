@@ -124,6 +124,8 @@ pub struct Metrics {
     http_seconds: Histogram,
     connections_cut: [Counter; 5],
     log_lines_dropped: Counter,
+    /// Ends of runs that were refused because their order is another node's.
+    pub stale_writes: Counter,
     gauges: Gauges,
 }
 
@@ -152,6 +154,9 @@ impl Metrics {
         registry.register("connections_cut", why, cut.clone());
         let why = "Log lines dropped because stderr took them too slowly";
         registry.register("log_lines_dropped", why, log_lines_dropped.clone());
+        let stale_writes = Counter::default();
+        let why = "Ends of runs refused because their order had become another node's";
+        registry.register("stale_writes", why, stale_writes.clone());
         let connections_cut = Cut::NAMES.map(|reason| cut.get_or_create(&CutLabels { reason }).clone());
         let gauges = Gauges::default();
         gauges.register(&mut registry);
@@ -163,7 +168,16 @@ impl Metrics {
                 .map(|outcome| steps.get_or_create(&StepLabels { model, outcome }).clone()),
         };
         let models = models.iter().map(of_model).collect();
-        Arc::new(Self { registry, models, http, http_seconds, connections_cut, log_lines_dropped, gauges })
+        Arc::new(Self {
+            registry,
+            models,
+            http,
+            http_seconds,
+            connections_cut,
+            log_lines_dropped,
+            stale_writes,
+            gauges,
+        })
     }
 
     /// An order ended.

@@ -33,7 +33,10 @@ async fn run_on(cook: Cook) -> ExitCode {
     let (kitchen, _) = app::kitchen(&serve, StaffConfig::of_this_process());
     let json = cook.json;
     let job = match ask(cook).and_then(|ask| kitchen.resolve(ask)) {
-        Ok(spec) => kitchen.submit(&Client::house(), vec![spec], None).ok().and_then(|mut placed| placed.jobs.pop()),
+        Ok(spec) => {
+            let placed = kitchen.submit(&Client::house(), vec![spec], None).await;
+            placed.ok().and_then(|mut placed| placed.jobs.pop())
+        }
         Err(bad) => return super::refused(&bad),
     };
     let Some(job) = job else { return ExitCode::from(EXIT_FAILURE) };
@@ -41,7 +44,7 @@ async fn run_on(cook: Cook) -> ExitCode {
     if json {
         out(&format!("{}\n", serde_json::to_string_pretty(&OrderView::new(&job, None)).unwrap_or_default()));
     } else {
-        let records = kitchen.store.steps(job.id).unwrap_or_default();
+        let records = kitchen.store.steps(job.id).await.ok().flatten().unwrap_or_default();
         out(&format!("\n{}\n{}", timeline::text(&job, &records), figures(&job)));
     }
     if job.status == Status::Succeeded { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
@@ -91,10 +94,11 @@ async fn follow(kitchen: &Arc<Kitchen>, job: Job, tell: bool) -> Option<Job> {
     let run = kitchen.run(job.id);
     loop {
         let ended = watched.ended();
-        let Found::Here(now) = kitchen.get(job.id) else { return None };
+        let Ok(Found::Here(now)) = kitchen.get(job.id).await else { return None };
         let over = now.status.is_done();
         let events = if over {
-            kitchen.store.steps(job.id).map(|records| replay(&records, seen)).unwrap_or_default()
+            let records = kitchen.store.steps(job.id).await.ok().flatten();
+            records.map(|records| replay(&records, seen)).unwrap_or_default()
         } else {
             run.as_ref().map(|run| run.recorder.events_after(seen)).unwrap_or_default()
         };

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::app_store;
 use crate::config::{Cli, Command};
+use crate::config_store::StoreUrl;
 use crate::domain::resolve::Violation;
 use crate::http::router;
 
@@ -40,6 +42,7 @@ pub fn main() -> ExitCode {
             out(&router::contract_yaml());
             ExitCode::SUCCESS
         }
+        Some(Command::Migrate { store }) => on_runtime(migrate(store)),
         Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
@@ -59,6 +62,20 @@ fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let code = runtime.block_on(work);
     runtime.shutdown_background();
     code
+}
+
+/// Brings a database up to date.
+async fn migrate(store: StoreUrl) -> ExitCode {
+    match app_store::migrate(&store).await {
+        Ok(()) => {
+            out(&format!("{store} is up to date\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            err(&format!("error: cannot migrate {store}: {error}"));
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
 }
 
 /// Says what is wrong with what was asked.

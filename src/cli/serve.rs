@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{EXIT_FAILURE, EXIT_USAGE, err, out};
 use crate::app::{App, Signals};
 use crate::config::Serve;
+use crate::config_store::StoreUrl;
 use crate::http::access::Locks;
 use crate::model::staff::StaffConfig;
 
@@ -64,7 +65,7 @@ async fn run_on(serve: &Serve, locks: Locks) -> ExitCode {
     let app = match App::build(serve, locks, StaffConfig::of_this_process()).await {
         Ok(app) => app,
         Err(error) => {
-            err(&format!("error: cannot listen on {}: {error}", serve.bind));
+            err(&format!("error: {error}"));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -79,8 +80,8 @@ async fn run_on(serve: &Serve, locks: Locks) -> ExitCode {
         let base = format!("{}://{address}", if serve.access.is_tls() { "https" } else { "http" });
         out(&format!(
             "pasta-fasta is open.\n  page  {base}/\n  docs  {base}/docs\n  API   \
-             {base}/orders   (contract: {base}/openapi.yaml)\nOrders are kept in memory: a restart \
-             forgets them.\n"
+             {base}/orders   (contract: {base}/openapi.yaml)\n{}\n",
+            kept(serve)
         ));
     }
     match app.run(signals).await {
@@ -89,6 +90,14 @@ async fn run_on(serve: &Serve, locks: Locks) -> ExitCode {
             tracing::warn!(lost, "orders were not brought to their end");
             ExitCode::from(EXIT_FAILURE)
         }
+    }
+}
+
+/// What becomes of orders at a restart, as a sentence.
+fn kept(serve: &Serve) -> String {
+    match &serve.storage.store {
+        StoreUrl::Memory => "Orders are kept in memory: a restart forgets them.".to_owned(),
+        store => format!("Orders are kept in {store}."),
     }
 }
 

@@ -17,6 +17,7 @@ use super::event_id;
 use super::events::{self, LOOK, Seat, Tells};
 use super::house;
 use super::order_list;
+use super::orders::down;
 use super::problem::Problem;
 use super::request::Params;
 use super::wire::LabelsView;
@@ -62,8 +63,8 @@ pub async fn follow(
     let seen = last.flatten().unwrap_or_else(|| app.kitchen.journal.last());
     let mut teller = Teller { app, caller, query, boot, seen, told: VecDeque::new(), over: false, seat };
     match last {
-        None => teller.snapshot(),
-        Some(None) => teller.gap(),
+        None => teller.snapshot().await?,
+        Some(None) => teller.gap().await?,
         Some(Some(_)) => {}
     }
     Ok(events::streamed(teller))
@@ -105,7 +106,10 @@ impl Tells for Teller {
                 self.over = true;
                 return Some(events::bare(events::CLOSING));
             }
-            self.look();
+            if self.look().await.is_err() {
+                // The store does not answer; what happened meanwhile is still in the journal.
+                let _ = self.app.before_closing(tokio::time::sleep(LOOK)).await;
+            }
             if self.told.is_empty() {
                 let _ = self.app.before_closing(tokio::time::sleep(LOOK)).await;
             }
@@ -114,19 +118,23 @@ impl Tells for Teller {
 }
 
 impl Teller {
-    fn look(&mut self) {
+    async fn look(&mut self) -> Result<(), Problem> {
         let Happened { entries, gap } = self.app.kitchen.journal.after(self.seen, ENTRIES);
         if gap {
-            return self.gap();
+            return self.gap().await;
         }
         for entry in entries {
-            self.seen = entry.seq;
+            let seen = std::mem::replace(&mut self.seen, entry.seq);
             if !self.query.status.is_empty() && !self.query.status.contains(&entry.status) {
                 continue;
             }
-            let job = match self.app.kitchen.get(entry.id) {
-                Found::Here(job) if self.tells(&job) => job,
-                _ => continue,
+            let job = match self.app.kitchen.get(entry.id).await {
+                Ok(Found::Here(job)) if self.tells(&job) => job,
+                Ok(_) => continue,
+                Err(why) => {
+                    self.seen = seen;
+                    return Err(down(why));
+                }
             };
             let data = OrderData {
                 id: job.id.to_string(),
@@ -140,6 +148,7 @@ impl Teller {
             let event = events::event(&format!("order.{}", entry.status.name()), &data).id(id);
             self.told.push_back(event);
         }
+        Ok(())
     }
 
     fn tells(&self, job: &Job) -> bool {
@@ -148,14 +157,16 @@ impl Teller {
             && self.query.has_labels(job)
     }
 
-    fn gap(&mut self) {
+    async fn gap(&mut self) -> Result<(), Problem> {
         self.seen = self.app.kitchen.journal.last();
         self.told.push_back(events::bare("gap"));
-        self.snapshot();
+        self.snapshot().await
     }
 
-    fn snapshot(&mut self) {
+    async fn snapshot(&mut self) -> Result<(), Problem> {
         let id = format!("{}.{}", self.boot, self.seen);
-        self.told.push_back(events::event("snapshot", &house::counts(&self.app)).id(id).retry(events::RETRY));
+        let counts = house::counts(&self.app).await?;
+        self.told.push_back(events::event("snapshot", &counts).id(id).retry(events::RETRY));
+        Ok(())
     }
 }

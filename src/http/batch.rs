@@ -90,7 +90,7 @@ pub async fn place(
     if !bad.is_empty() {
         return Err(Problem::with(&problem::INVALID, bad));
     }
-    let placed = app.kitchen.submit(&caller.client, specs, once).map_err(refusal)?;
+    let placed = app.kitchen.submit(&caller.client, specs, once).await.map_err(refusal)?;
     let data = placed.jobs.iter().map(|job| OrderView::new(job, wire::live(&app.kitchen, job))).collect();
     let mut response = json(StatusCode::ACCEPTED, &BatchView { data });
     if placed.before {

@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::AppState;
 use super::caller::Caller;
 use super::event_id;
-use super::orders::{find, id};
+use super::orders::{LOOK_ELSEWHERE, find, id};
 use super::problem::{self, Problem};
 use super::wire::{self, OrderView, ms};
 use crate::clock;
@@ -31,6 +31,7 @@ use crate::domain::record::Outcome;
 use crate::domain::{limits, narration};
 use crate::kitchen::Found;
 use crate::model::recorder::{self, Event as StepEvent};
+use crate::store::MEMORY;
 
 /// Time between two looks: below what a person sees as delay, above what a look costs by a factor of a thousand.
 pub(super) const LOOK: Duration = Duration::from_millis(40);
@@ -124,7 +125,7 @@ pub async fn follow(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let id = id(&text)?;
-    let job = find(&app.kitchen, &caller, id)?;
+    let job = find(&app.kitchen, &caller, id).await?;
     let told = || app.kitchen.run(id).map_or(0, |run| run.recorder.last_seq());
     let last = if job.status.is_done() { last_seq(&job) } else { told() };
     let seen = headers.get("last-event-id").map(|id| event_id::of_order(id, job.attempt.max(1), last));
@@ -205,11 +206,22 @@ impl Tells for Teller {
             let kitchen = self.app.kitchen.clone();
             let watched = kitchen.watch(self.id);
             let ended = watched.ended();
-            // Gone while it was watched: nothing more to tell.
-            let Found::Here(job) = kitchen.get(self.id) else { return None };
-            self.look(&job);
+            let job = match kitchen.get(self.id).await {
+                Ok(Found::Here(job)) => job,
+                // Gone while it was watched: nothing more to tell.
+                Ok(_) => return None,
+                Err(_) => {
+                    tokio::time::sleep(LOOK_ELSEWHERE).await;
+                    continue;
+                }
+            };
+            self.look(&job).await;
             if self.told.is_empty() && !self.over {
-                let look = if job.spec.steps_total() > limits::RECORDS { PROGRESS } else { LOOK };
+                let look = if kitchen.cooks(self.id) || kitchen.store.durability() == MEMORY {
+                    if job.spec.steps_total() > limits::RECORDS { PROGRESS } else { LOOK }
+                } else {
+                    LOOK_ELSEWHERE
+                };
                 let _ = self.app.before_closing(tokio::time::timeout(look, ended)).await;
                 self.progress(&job, &mut progressed);
             }
@@ -219,7 +231,7 @@ impl Tells for Teller {
 
 impl Teller {
     /// Tells what has happened since the last look.
-    fn look(&mut self, job: &Job) {
+    async fn look(&mut self, job: &Job) {
         if job.status == Status::Queued {
             return;
         }
@@ -230,7 +242,7 @@ impl Teller {
         let mut is_all = false;
         if self.ahead.is_empty() {
             let seen = self.seen;
-            let fresh = self.happened(job).into_iter().filter(|event| event.seq > seen);
+            let fresh = self.happened(job).await.into_iter().filter(|event| event.seq > seen);
             self.ahead.extend(fresh.take(AHEAD));
             is_all = self.ahead.is_empty();
         }
@@ -245,10 +257,15 @@ impl Teller {
     }
 
     /// All steps' events that are known.
-    fn happened(&self, job: &Job) -> Vec<StepEvent> {
-        match self.app.kitchen.run(self.id) {
+    async fn happened(&self, job: &Job) -> Vec<StepEvent> {
+        let kitchen = &self.app.kitchen;
+        match kitchen.run(self.id) {
             Some(run) if !job.status.is_done() => run.recorder.events_after(self.seen),
-            _ => self.app.kitchen.store.steps(self.id).map(|records| recorder::told(&records)).unwrap_or_default(),
+            _ => {
+                // A store that does not answer is asked again at the next look.
+                let recorded = kitchen.store.steps(self.id).await.ok().flatten();
+                recorded.map(|records| recorder::told(&records)).unwrap_or_default()
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::orders::json;
+use super::orders::{down, json};
 use super::problem::{self, Problem};
 use super::steps::text_answer;
 use crate::domain::job::Status;
@@ -22,9 +22,12 @@ use crate::telemetry;
 pub struct Probe {
     /// `ok`, or `degraded`: it accepts orders, but not every model can cook them.
     pub status: &'static str,
-    /// What keeps orders: `memory` forgets them at a restart.
+    /// What keeps orders: `memory` forgets them at a restart, `sqlite` and `postgres` do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<&'static str>,
+    /// What its promises do not cover: a failover that may lose acknowledged orders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caveat: Option<String>,
     /// What does not work, while the rest does: child processes cannot be started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded: Option<String>,
@@ -34,7 +37,7 @@ pub struct Probe {
 #[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "house",
     responses((status = 200, description = "It is alive", body = Probe)))]
 pub async fn livez() -> Response<Body> {
-    json(StatusCode::OK, &Probe { status: "ok", durability: None, degraded: None })
+    json(StatusCode::OK, &Probe { status: "ok", durability: None, caveat: None, degraded: None })
 }
 
 /// Does it accept orders?
@@ -44,9 +47,20 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
     if app.kitchen.is_draining() {
         return Err(Problem::new(&problem::DRAINING, "the service is shutting down"));
     }
+    if let Some(why) = app.kitchen.store.trouble() {
+        return Err(Problem::new(&problem::STORE_DOWN, why));
+    }
     let degraded = app.kitchen.staff.pass_if_started().and_then(|pass| pass.trouble());
     let status = if degraded.is_some() { "degraded" } else { "ok" };
-    Ok(json(StatusCode::OK, &Probe { status, durability: Some("memory"), degraded }))
+    Ok(json(
+        StatusCode::OK,
+        &Probe {
+            status,
+            durability: Some(app.kitchen.store.durability()),
+            caveat: app.kitchen.store.caveat(),
+            degraded,
+        },
+    ))
 }
 
 /// The same as /readyz
@@ -75,7 +89,7 @@ pub async fn version(State(app): State<AppState>) -> Response<Body> {
     json(StatusCode::OK, &Version { name: "pasta-fasta", version, boot: app.kitchen.ids.boot() })
 }
 
-/// Counts of the house. `accepted` is the sum of the six states.
+/// Counts of the house, or of all nodes that share its store; `accepted` is the sum of the six states.
 #[derive(Serialize, ToSchema)]
 pub struct Stats {
     /// Orders accepted since the start.
@@ -108,23 +122,26 @@ pub struct Stats {
     /// Bytes of ended orders.
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub ended_bytes: u64,
-    /// Child processes now.
+    /// Child processes of this node now.
     #[schema(minimum = 0, maximum = 4_194_304)]
     pub children: u64,
 }
 
 /// How busy is the house?
 #[utoipa::path(get, path = "/stats", operation_id = "getStats", tag = "house",
-    responses((status = 200, description = "The counts", body = Stats)))]
-pub async fn stats(State(app): State<AppState>) -> Response<Body> {
-    json(StatusCode::OK, &counts(&app))
+    responses(
+        (status = 200, description = "The counts", body = Stats),
+        (status = 503, description = "The order store does not answer", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn stats(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
+    Ok(json(StatusCode::OK, &counts(&app).await?))
 }
 
 /// The counts of the house.
-pub(super) fn counts(app: &AppState) -> Stats {
-    let counts = app.kitchen.store.counts();
+pub(super) async fn counts(app: &AppState) -> Result<Stats, Problem> {
+    let counts = app.kitchen.store.counts().await.map_err(down)?;
     let of = |status: Status| counts.by_status[status as usize];
-    Stats {
+    Ok(Stats {
         accepted: counts.accepted,
         queued: of(Status::Queued),
         running: of(Status::Running),
@@ -136,7 +153,7 @@ pub(super) fn counts(app: &AppState) -> Stats {
         active_bytes: counts.active_bytes as u64,
         ended_bytes: counts.ended_bytes as u64,
         children: app.kitchen.staff.pass_if_started().map_or(0, |pass| pass.alive() as u64),
-    }
+    })
 }
 
 /// Prometheus metrics

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::caller::Caller;
 use super::order_list::{self, Conditions};
-use super::orders::{Answer, find, id, json, refusal, render};
+use super::orders::{Answer, down, find, id, json, refusal, render};
 use super::problem::{self, Problem};
 use super::request;
 use super::wire::OrderView;
@@ -37,8 +37,8 @@ use crate::store::{CancelAnswer, DeleteAnswer, Query};
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
-    let id = find(&app.kitchen, &caller, id(&text)?)?.id;
-    match app.kitchen.cancel(id) {
+    let id = find(&app.kitchen, &caller, id(&text)?).await?.id;
+    match app.kitchen.cancel(id).await.map_err(down)? {
         CancelAnswer::Canceled { job, .. } => Ok(render(&app.kitchen, &job, StatusCode::OK)),
         CancelAnswer::Running(job) => Ok(render(&app.kitchen, &job, StatusCode::ACCEPTED)),
         CancelAnswer::Ended(job) => {
@@ -60,8 +60,8 @@ pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Pat
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
-    let id = find(&app.kitchen, &caller, id(&text)?)?.id;
-    match app.kitchen.delete(id) {
+    let id = find(&app.kitchen, &caller, id(&text)?).await?.id;
+    match app.kitchen.delete(id).await.map_err(down)? {
         DeleteAnswer::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
         DeleteAnswer::Active => Err(Problem::new(&problem::ACTIVE, format!("{id} has not ended"))),
         DeleteAnswer::Absent => Err(gone(id)),
@@ -84,11 +84,11 @@ pub async fn delete(State(app): State<AppState>, caller: Caller, Path(text): Pat
         (status = 503, description = "The house is full or closing", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn retry(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
-    let job = find(&app.kitchen, &caller, id(&text)?)?;
+    let job = find(&app.kitchen, &caller, id(&text)?).await?;
     if !job.status.is_done() {
         return Err(Problem::new(&problem::ACTIVE, format!("{} has not ended", job.id)));
     }
-    let again = app.kitchen.retry(&caller.client, &job).map_err(refusal)?;
+    let again = app.kitchen.retry(&caller.client, &job).await.map_err(refusal)?;
     Ok(render(&app.kitchen, &again, StatusCode::ACCEPTED))
 }
 
@@ -155,9 +155,9 @@ pub async fn cancel_many(State(app): State<AppState>, caller: Caller, headers: H
     query.owner = caller.confined_to();
     let mut tally = CancelTally::default();
     loop {
-        let page = app.kitchen.store.list(&query);
+        let page = app.kitchen.store.list(query.clone()).await.map_err(down)?;
         for job in page.jobs {
-            match app.kitchen.cancel(job.id) {
+            match app.kitchen.cancel(job.id).await.map_err(down)? {
                 CancelAnswer::Canceled { now: true, .. } => tally.canceled += 1,
                 CancelAnswer::Running(_) => tally.requested += 1,
                 CancelAnswer::Canceled { .. } | CancelAnswer::Ended(_) | CancelAnswer::Absent => {}

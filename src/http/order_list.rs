@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::caller::Caller;
-use super::orders::json;
+use super::orders::{down, json};
 use super::problem::{self, Problem};
 use super::request::{self, Params};
 use super::wire::{self, OrderView};
@@ -62,7 +62,7 @@ pub async fn list(
 ) -> Result<Response<Body>, Problem> {
     let kitchen = &app.kitchen;
     let query = Query { owner: caller.confined_to(), ..of_uri(&uri)? };
-    let page = kitchen.store.list(&query);
+    let page = kitchen.store.list(query).await.map_err(down)?;
     let next_cursor = page.next.map(|id| id.to_string());
     let data = page.jobs.iter().map(|job| OrderView::new(job, wire::live(kitchen, job))).collect();
     let view = PageView { data, has_more: next_cursor.is_some(), next_cursor: next_cursor.clone() };

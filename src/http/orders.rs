@@ -23,6 +23,7 @@ use crate::domain::job::Job;
 use crate::domain::recipe::StepOrder;
 use crate::domain::spec::Isolation;
 use crate::kitchen::{Found, Kitchen, Refusal};
+use crate::store::Down;
 
 /// Header fields that an answer of JSON has room for.
 const HEADERS: usize = 12;
@@ -82,7 +83,7 @@ pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, header
     let once = key.map(|key| once::of(&caller, key, "/orders", &ask));
     let mut spec = kitchen.resolve(ask).map_err(|bad| Problem::with(&problem::INVALID, bad))?;
     spec.traceparent = request::traceparent(&headers);
-    let placed = kitchen.submit(&caller.client, vec![spec], once).map_err(refusal)?;
+    let placed = kitchen.submit(&caller.client, vec![spec], once).await.map_err(refusal)?;
     let job = placed.jobs.into_iter().next().ok_or_else(replayed_and_gone)?;
     let job = match hold.seconds {
         0 => job,
@@ -97,6 +98,9 @@ pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, header
     Ok(response)
 }
 
+/// Time between two looks at an order that this node does not cook: between a turn of the page and a burden for a database.
+pub(super) const LOOK_ELSEWHERE: Duration = Duration::from_millis(500);
+
 /// The order of a key that was forgotten between the look at the key and the look at the order.
 fn replayed_and_gone() -> Problem {
     Problem::new(&problem::GONE, "the order of this Idempotency-Key is no longer kept")
@@ -109,6 +113,15 @@ pub fn refusal(refusal: Refusal) -> Problem {
         Refusal::Share(wait) => Problem::new(&problem::QUOTA, refusal.to_string()).after(wait),
         Refusal::KeyReused => Problem::new(&problem::KEY_REUSED, refusal.to_string()),
         Refusal::Draining => Problem::new(&problem::DRAINING, refusal.to_string()),
+        Refusal::Down(why) => down(why),
+    }
+}
+
+/// Why the store cannot answer.
+pub fn down(down: Down) -> Problem {
+    match down {
+        Down::Away => Problem::new(&problem::STORE_DOWN, down.to_string()),
+        Down::StorageFull => Problem::new(&problem::STORAGE_FULL, down.to_string()),
     }
 }
 
@@ -166,20 +179,31 @@ async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: 
     let kitchen = &app.kitchen;
     let watched = kitchen.watch(id);
     let ended = watched.ended();
-    let job = find(kitchen, caller, id)?;
+    let job = find(kitchen, caller, id).await?;
     let changed = seen.is_some_and(|seen| seen != wire::etag(&job, wire::live(kitchen, &job)));
     if job.status.is_done() || changed {
         return Ok(job);
     }
     // Time being up is no error: the order is answered as it stands.
-    let _ = app.before_closing(tokio::time::timeout(Duration::from_secs(seconds), ended)).await;
-    find(kitchen, caller, id)
+    let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    tokio::pin!(ended);
+    while !kitchen.cooks(id) {
+        // It waits, or runs elsewhere, whose news may not reach this node: look now and then.
+        let look = until.min(tokio::time::Instant::now() + LOOK_ELSEWHERE);
+        let heard = app.before_closing(tokio::time::timeout_at(look, ended.as_mut())).await;
+        let job = find(kitchen, caller, id).await?;
+        if heard.is_none_or(|heard| heard.is_ok()) || job.status.is_done() || tokio::time::Instant::now() >= until {
+            return Ok(job);
+        }
+    }
+    let _ = app.before_closing(tokio::time::timeout_at(until, ended)).await;
+    find(kitchen, caller, id).await
 }
 
 /// One order, or why it is not here. Another's order is as unknown as one that never was.
-pub fn find(kitchen: &Kitchen, caller: &Caller, id: OrderId) -> Result<Job, Problem> {
+pub async fn find(kitchen: &Kitchen, caller: &Caller, id: OrderId) -> Result<Job, Problem> {
     let unknown = || Problem::new(&problem::NOT_FOUND, format!("{id} was never issued by this service"));
-    match kitchen.get(id) {
+    match kitchen.get(id).await.map_err(down)? {
         Found::Here(job) if caller.sees(&job.owner) => Ok(*job),
         Found::Here(_) => Err(unknown()),
         Found::Gone => Err(Problem::new(&problem::GONE, format!("{id} is no longer kept"))),
@@ -224,7 +248,7 @@ pub async fn get(
     let id = id(&text)?;
     let seen = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let job = match hold.seconds {
-        0 => find(kitchen, &caller, id)?,
+        0 => find(kitchen, &caller, id).await?,
         seconds => held(&app, &caller, id, seconds, seen).await?,
     };
     let tag = wire::etag(&job, wire::live(kitchen, &job));

@@ -41,14 +41,14 @@ pub async fn get(
     let mut params = Params::of(&uri)?;
     let as_text = request::form(&mut params, &headers, &[("json", &[], false), ("text", &["text/plain"], true)])?;
     params.done()?;
-    let job = find(&app.kitchen, &caller, id(&text)?)?;
+    let job = find(&app.kitchen, &caller, id(&text)?).await?;
     if !job.status.is_done() {
         let detail = "a report is of an ended order; hold with GET /orders/{id}?wait=60, or see /timeline";
         return Err(Problem::new(&problem::ACTIVE, detail));
     }
     let staff = &app.kitchen.staff;
     let machine = Machine { cores: staff.config.cores as f64, house: staff.house() };
-    let report = report::of(&job, &records(&app, &job), machine);
+    let report = report::of(&job, &records(&app, &job).await?, machine);
     Ok(match as_text {
         true => text_answer("text/plain; charset=utf-8", report::text(&report)),
         false => json(StatusCode::OK, &report),

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::caller::Caller;
-use super::orders::{find, id, json};
+use super::orders::{down, find, id, json};
 use super::problem::Problem;
 use super::request::{self, Form, Params};
 use super::wire::{ms, signed_ms};
@@ -166,8 +166,8 @@ pub async fn list(
     let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64) as usize;
     let cursor = params.number("cursor", 0, limits::STEPS_PER_ORDER)?.unwrap_or(0) as usize;
     params.done()?;
-    let job = find(&app.kitchen, &caller, id(&text)?)?;
-    let records = records(&app, &job);
+    let job = find(&app.kitchen, &caller, id(&text)?).await?;
+    let records = records(&app, &job).await?;
     match format {
         Format::Json => {
             let data: Vec<_> = records.iter().skip(cursor).take(limit).map(|r| StepView::new(&job, r)).collect();
@@ -183,9 +183,10 @@ pub async fn list(
 }
 
 /// Steps that are recorded: all of an ended order, so far of a running one.
-pub fn records(app: &AppState, job: &Job) -> Arc<Vec<StepRecord>> {
+pub async fn records(app: &AppState, job: &Job) -> Result<Arc<Vec<StepRecord>>, Problem> {
     let so_far = || app.kitchen.run(job.id).map(|run| Arc::new(run.recorder.records_so_far()));
-    app.kitchen.store.steps(job.id).or_else(so_far).unwrap_or_default()
+    let recorded = app.kitchen.store.steps(job.id).await.map_err(down)?;
+    Ok(recorded.or_else(so_far).unwrap_or_default())
 }
 
 /// An answer that is text of this type.

@@ -38,8 +38,8 @@ pub async fn get(
     let mut params = Params::of(&uri)?;
     let svg = request::form(&mut params, &headers, &[("text", &[], false), ("svg", &["image/", "text/html"], true)])?;
     params.done()?;
-    let job = find(&app.kitchen, &caller, id(&text)?)?;
-    let records = records(&app, &job);
+    let job = find(&app.kitchen, &caller, id(&text)?).await?;
+    let records = records(&app, &job).await?;
     Ok(match svg {
         true => text_answer("image/svg+xml", timeline::svg(&job, &records)),
         false => text_answer("text/plain; charset=utf-8", timeline::text(&job, &records)),

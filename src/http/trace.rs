@@ -37,8 +37,8 @@ pub async fn get(
     uri: Uri,
 ) -> Result<Response<Body>, Problem> {
     Params::of(&uri)?.done()?;
-    let job = find(&app.kitchen, &caller, id(&text)?)?;
-    let records = records(&app, &job);
+    let job = find(&app.kitchen, &caller, id(&text)?).await?;
+    let records = records(&app, &job).await?;
     // In parts, made as the reader takes them: ten thousand steps are some 15 MB of text.
     let parts = Trace::new(job, records).parts().map(|part| Ok::<_, std::convert::Infallible>(Bytes::from(part)));
     let mut response = Response::new(Body::from_stream(stream::iter(parts)));
@@ -73,7 +73,7 @@ pub async fn open(
     if ui.is_some_and(|ui| !is_loopback(&ui)) {
         return Err(Problem::query("ui", "must be http://127.0.0.1 or http://localhost, with or without a port"));
     }
-    find(&app.kitchen, &caller, id(&text)?)?;
+    find(&app.kitchen, &caller, id(&text)?).await?;
     Ok(pages::trace())
 }
 

@@ -50,13 +50,13 @@ impl Kitchen {
 
 impl Alone<'_> {
     /// Accepts an order while everyone else's wait.
-    pub fn submit(&self, spec: Spec) -> Result<Job, Refusal> {
+    pub async fn submit(&self, spec: Spec) -> Result<Job, Refusal> {
         if self.kitchen.draining.load(Ordering::Acquire) {
             return Err(Refusal::Draining);
         }
         let now_us = clock::wall_us();
         let job = books::new_job(self.kitchen.ids.next(now_us), &Client::house(), spec, now_us);
-        let placed = self.kitchen.accept(vec![job], None, true)?;
+        let placed = self.kitchen.accept(vec![job], None, true).await?;
         placed.jobs.into_iter().next().ok_or(Refusal::Draining)
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::summary;
 use crate::domain::trace::TraceParent;
 use crate::model::cancel::Reason;
 use crate::model::run::{Finisher, Run, RunEnd};
-use crate::store::{Fence, Finish, Room};
+use crate::store::{Fence, Finish, Finished, Room};
 
 /// An order that is being cooked.
 pub(super) struct Active {
@@ -77,10 +77,11 @@ impl Finisher for Kitchen {
         let (summary, records) = summary::close(&run.spec, harvest, elapsed, events, sampled);
         let Some(active) = self.runs().get(&run.id).map(|a| (a.attempt, a.room, a.queue, a.others)) else { return };
         let (attempt, room, queue, others) = active;
+        let fence = Fence { id: run.id, attempt };
         self.cooking.fetch_sub(1, Ordering::AcqRel);
         self.metrics.order_ended(run.spec.model, end.status, queue, Some((elapsed, &summary.totals)));
         let finish = Finish {
-            fence: Fence { id: run.id, attempt },
+            fence,
             status: end.status,
             error: end.error,
             finished_us: clock::wall_us(),
@@ -88,15 +89,44 @@ impl Finisher for Kitchen {
             summary,
             records,
         };
-        if self.store.finish(finish).is_none() {
-            tracing::warn!(order = %run.id, attempt, "stale end of a run refused");
+        match self.store.finish(finish).at_once() {
+            Ok(finished) => {
+                let place = self.written(fence, end.status, finished);
+                self.release(room);
+                self.give_back(run, place);
+                self.watchers.notify(run.id);
+            }
+            Err(later) => {
+                // The staff is free; what it did is shown when it is written.
+                let place = self.runs().get_mut(&run.id).and_then(|active| active.place.take());
+                let Some(me) = self.me.upgrade() else { return };
+                self.runtime.spawn(async move {
+                    let finished = later.await;
+                    me.written(fence, end.status, finished);
+                    me.watchers.notify(fence.id);
+                });
+                self.release(room);
+                self.give_back(run, place);
+            }
         }
+    }
+}
+
+impl Kitchen {
+    /// The end of a run is written, or refused; answers whose place it held.
+    fn written(&self, Fence { id, attempt }: Fence, status: Status, finished: Finished) -> Option<Client> {
+        let reached = match finished {
+            Finished::Written => status,
+            Finished::Again => Status::Queued,
+            Finished::Stale => {
+                self.metrics.stale_writes.inc();
+                tracing::warn!(order = %id, attempt, "stale end of a run refused");
+                return self.runs().remove(&id).and_then(|active| active.place);
+            }
+        };
         self.gate.ended();
-        self.journal.write(run.id, end.status);
-        tracing::debug!(order = %run.id, attempt, status = end.status.name(), "ended");
-        let place = self.runs().remove(&run.id).and_then(|active| active.place);
-        self.release(room);
-        self.give_back(run, place);
-        self.watchers.notify(run.id);
+        self.journal.write(id, reached);
+        tracing::debug!(order = %id, attempt, status = reached.name(), "ended");
+        self.runs().remove(&id).and_then(|active| active.place)
     }
 }

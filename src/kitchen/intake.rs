@@ -10,13 +10,12 @@ use super::books::{self, Active};
 use super::{Found, Kitchen};
 use crate::clock;
 use crate::domain::client::Client;
-use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::spec::Spec;
 use crate::model::cancel::Reason;
 use crate::model::run::Run;
 use crate::model::{self, Demand, HoldsPlace};
-use crate::store::{NewJob, Once, Refused, Room, Submitted};
+use crate::store::{Down, NewJob, Once, Refused, Room, Submitted};
 
 /// Why an order was not accepted although nothing is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +32,9 @@ pub enum Refusal {
     /// The idempotency key belongs to another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
+    /// The store cannot write it now.
+    #[error(transparent)]
+    Down(Down),
 }
 
 /// What came of a request to cook.
@@ -53,41 +55,44 @@ impl Kitchen {
         self.gate.check(client, clock::now(), || self.store.fill(client))
     }
 
-    /// Accepts orders, all or none, and starts what can start. Never waits.
-    pub fn submit(&self, owner: &Client, specs: Vec<Spec>, once: Option<Once>) -> Result<Placed, Refusal> {
+    /// Accepts orders, all or none, and starts what can start. Waits for nothing but the store.
+    pub async fn submit(&self, owner: &Client, specs: Vec<Spec>, once: Option<Once>) -> Result<Placed, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
         let now_us = clock::wall_us();
         let jobs = specs.into_iter().map(|spec| books::new_job(self.ids.next(now_us), owner, spec, now_us)).collect();
-        self.accept(jobs, once, false)
+        self.accept(jobs, once, false).await
     }
 
     /// Accepts another try of an order: the same in everything, the seed included.
-    pub fn retry(&self, owner: &Client, of: &Job) -> Result<Job, Refusal> {
+    pub async fn retry(&self, owner: &Client, of: &Job) -> Result<Job, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
         let now_us = clock::wall_us();
         let new = books::new_job(self.ids.next(now_us), owner, (*of.spec).clone(), now_us);
-        let placed = self.accept(vec![Job { retry_of: Some(of.id), ..new }], None, false)?;
+        let placed = self.accept(vec![Job { retry_of: Some(of.id), ..new }], None, false).await?;
         placed.jobs.into_iter().next().ok_or(Refusal::Draining)
     }
 
-    pub(super) fn accept(&self, jobs: Vec<Job>, once: Option<Once>, alone: bool) -> Result<Placed, Refusal> {
+    pub(super) async fn accept(&self, jobs: Vec<Job>, once: Option<Once>, alone: bool) -> Result<Placed, Refusal> {
         let accepted = clock::now();
         let new = |job: &Job| {
             let Demand { threads, children } = model::demand(&job.spec);
             NewJob { job: job.clone(), accepted, needs: Room { threads, children }, alone }
         };
-        let submitted = self.store.submit(jobs.iter().map(new).collect(), once);
+        let submitted = self.store.submit(jobs.iter().map(new).collect(), once).await;
         match submitted.map_err(|refused| self.refusal(refused, jobs.first()))? {
             Submitted::Before(ids) => {
-                let now = |id: OrderId| match self.get(id) {
-                    Found::Here(job) => Some(*job),
-                    _ => None,
-                };
-                Ok(Placed { jobs: ids.into_iter().filter_map(now).collect(), before: true })
+                let mut jobs = Vec::with_capacity(ids.len());
+                for id in ids {
+                    match self.get(id).await.map_err(Refusal::Down)? {
+                        Found::Here(job) => jobs.push(*job),
+                        Found::Gone | Found::LostOnRestart | Found::Unknown => {}
+                    }
+                }
+                Ok(Placed { jobs, before: true })
             }
             Submitted::Fresh => {
                 for job in &jobs {
@@ -104,7 +109,11 @@ impl Kitchen {
     }
 
     fn refusal(&self, refused: Refused, first: Option<&Job>) -> Refusal {
-        let (Refused::Full | Refused::Share, Some(job)) = (refused, first) else { return Refusal::KeyReused };
+        let job = match (refused, first) {
+            (Refused::Down(down), _) => return Refusal::Down(down),
+            (Refused::Full | Refused::Share, Some(job)) => job,
+            (Refused::KeyReused, _) | (_, None) => return Refusal::KeyReused,
+        };
         self.gate.shut(&job.owner);
         let ((theirs, all), now) = (self.store.fill(&job.owner), clock::now());
         match refused {

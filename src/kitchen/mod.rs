@@ -7,6 +7,7 @@ mod books;
 mod gate;
 mod intake;
 mod journal;
+mod news;
 mod places;
 mod staffing;
 mod stopping;
@@ -31,7 +32,7 @@ use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::draw;
 use crate::domain::id::{Ids, OrderId, Origin};
-use crate::domain::job::{Job, Status};
+use crate::domain::job::Job;
 use crate::domain::resolve::{self, House, ModelRow, Violation};
 use crate::domain::spec::Spec;
 use crate::metrics::{Metrics, Reading};
@@ -39,7 +40,7 @@ use crate::model::cancel::Reason;
 use crate::model::run::Run;
 use crate::model::staff::{Staff, StaffConfig};
 use crate::model::{self, Demand};
-use crate::store::{Bounds, DeleteAnswer, Lookup, Store};
+use crate::store::{Bounds, DeleteAnswer, Down, Lookup, MEMORY, Store};
 
 /// What a kitchen is made of.
 #[derive(Clone, Debug)]
@@ -132,6 +133,7 @@ impl Kitchen {
             store,
         });
         kitchen.runtime.spawn(stopping::mind_deadlines(Arc::downgrade(&kitchen), kitchen.deadlines.clone()));
+        kitchen.runtime.spawn(news::heed(Arc::downgrade(&kitchen)));
         kitchen
     }
 
@@ -149,14 +151,14 @@ impl Kitchen {
     }
 
     /// One order with its progress.
-    #[must_use]
-    pub fn get(&self, id: OrderId) -> Found {
-        match (self.store.get(id), self.ids.origin(id)) {
+    pub async fn get(&self, id: OrderId) -> Result<Found, Down> {
+        Ok(match (self.store.get(id).await?, self.ids.origin(id)) {
             (Lookup::Found(job), _) => Found::Here(job),
             (Lookup::Absent, Origin::ThisBoot) => Found::Gone,
-            (Lookup::Absent, Origin::EarlierBoot) => Found::LostOnRestart,
+            (Lookup::Absent, Origin::EarlierBoot) if self.store.durability() == MEMORY => Found::LostOnRestart,
+            (Lookup::Absent, Origin::EarlierBoot) => Found::Gone,
             (Lookup::Absent, Origin::Foreign) => Found::Unknown,
-        }
+        })
     }
 
     /// The run of an order that is being cooked.
@@ -165,9 +167,15 @@ impl Kitchen {
         self.runs().get(&id).map(|active| active.run.clone())
     }
 
+    /// Whether an order is being cooked here.
+    #[must_use]
+    pub fn cooks(&self, id: OrderId) -> bool {
+        self.runs().contains_key(&id)
+    }
+
     /// Forgets an ended order.
-    pub fn delete(&self, id: OrderId) -> DeleteAnswer {
-        self.store.delete(id)
+    pub async fn delete(&self, id: OrderId) -> Result<DeleteAnswer, Down> {
+        self.store.delete(id).await
     }
 
     /// Announces the end of this order to whoever holds the answer; look at the order after calling this, not before.
@@ -202,7 +210,7 @@ impl Kitchen {
     /// Figures of the staff for a scrape.
     #[must_use]
     pub fn reading(&self) -> Reading {
-        let counts = self.store.counts();
+        let here = self.store.here();
         let (threads, idle, _) = self.staff.pool().load();
         let (kitchens, idle_kitchens, _) = self.staff.brigade_if_started().map(|b| b.load()).unwrap_or_default();
         Reading {
@@ -210,7 +218,7 @@ impl Kitchen {
             pool: (threads, idle),
             kitchens: (kitchens, idle_kitchens),
             children: self.staff.pass_if_started().map(|p| p.alive()).unwrap_or_default(),
-            active: (counts.by_status[Status::Queued as usize], counts.by_status[Status::Running as usize]),
+            active: (here.queued, here.running),
             resident_bytes: clock::rss_bytes(),
             ..Reading::default()
         }

@@ -13,22 +13,16 @@ use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
 use crate::model::cancel::Reason;
-use crate::store::{CancelAnswer, Lookup};
+use crate::model::run::Run;
+use crate::store::{CancelAnswer, Down};
 
 impl Kitchen {
     /// Asks to stop an order.
-    pub fn cancel(&self, id: OrderId) -> CancelAnswer {
-        let answer = self.store.request_cancel(id, clock::wall_us());
+    pub async fn cancel(&self, id: OrderId) -> Result<CancelAnswer, Down> {
+        let answer = self.store.request_cancel(id, clock::wall_us()).await?;
         match &answer {
             CancelAnswer::Running(_) => {
-                // Claimed this moment, it may have no run yet; whoever claimed it is about to give it one.
-                let is_running = || matches!(self.store.get(id), Lookup::Found(job) if !job.status.is_done());
-                let mut run = self.run(id);
-                while run.is_none() && is_running() {
-                    std::thread::yield_now();
-                    run = self.run(id);
-                }
-                if let Some(run) = run {
+                if let Some(run) = self.run_about_to_be(id).await {
                     run.stop(Reason::Client);
                 }
             }
@@ -39,11 +33,24 @@ impl Kitchen {
             }
             CancelAnswer::Canceled { .. } | CancelAnswer::Ended(_) | CancelAnswer::Absent => {}
         }
-        answer
+        Ok(answer)
+    }
+
+    /// The run of an order that is running. Claimed this moment, it may have no run yet; whoever claimed it is about to
+    /// give it one. None if it runs elsewhere.
+    async fn run_about_to_be(&self, id: OrderId) -> Option<Arc<Run>> {
+        loop {
+            let run = self.run(id);
+            let is_running_here = || self.store.runs_here(id);
+            if run.is_some() || !is_running_here() {
+                return run;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// An order ended that had not begun.
-    fn ended_waiting(&self, job: &Job) {
+    pub(super) fn ended_waiting(&self, job: &Job) {
         self.gate.ended();
         self.metrics.order_ended(job.spec.model, job.status, 0, None);
         self.journal.write(job.id, job.status);
@@ -51,8 +58,8 @@ impl Kitchen {
     }
 
     /// Ends waiting orders whose start deadline has passed; answers when the next one does.
-    fn lapse(&self) -> Option<Ns> {
-        let lapsed = self.store.lapse(clock::now(), clock::wall_us());
+    async fn lapse(&self) -> Option<Ns> {
+        let lapsed = self.store.lapse(clock::now(), clock::wall_us()).await;
         lapsed.jobs.iter().for_each(|job| self.ended_waiting(job));
         if !lapsed.jobs.is_empty() {
             self.pump();
@@ -64,7 +71,9 @@ impl Kitchen {
 /// Watches start deadlines as long as the kitchen lives; `bell` rings when there is a new one.
 pub(super) async fn mind_deadlines(kitchen: Weak<Kitchen>, bell: Arc<Notify>) {
     loop {
-        let Some(next) = kitchen.upgrade().map(|kitchen| kitchen.lapse()) else { return };
+        let Some(now) = kitchen.upgrade() else { return };
+        let next = now.lapse().await;
+        drop(now);
         match next {
             None => bell.notified().await,
             Some(at) => {

@@ -111,13 +111,13 @@ impl Bench<'_> {
         let recipe = Recipe { name: "calibration".into(), steps, equipment: Box::default() };
         let labels = [("calibration".into(), "1".into())].into();
         let spec = Spec { recipe: Arc::new(recipe), dishes, labels, ..spec };
-        let id = self.alone.submit(spec).map_err(|refusal| refusal.to_string())?.id;
+        let id = self.alone.submit(spec).await.map_err(|refusal| refusal.to_string())?.id;
         let watched = self.kitchen.watch(id);
         loop {
             let ended = watched.ended();
-            match self.kitchen.get(id) {
+            match self.kitchen.get(id).await.map_err(|down| down.to_string())? {
                 Found::Here(job) if job.status.is_done() => {
-                    let records = self.kitchen.store.steps(id).unwrap_or_default();
+                    let records = self.kitchen.store.steps(id).await.ok().flatten().unwrap_or_default();
                     let mut starts: Vec<Ns> = records.iter().map(|record| record.started).collect();
                     starts.sort_unstable();
                     let summary = job.summary.filter(|_| job.error.is_none());

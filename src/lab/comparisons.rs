@@ -225,10 +225,10 @@ impl Comparisons {
         let watched = self.kitchen.watch(order);
         loop {
             let ended = watched.ended();
-            match self.kitchen.get(order) {
-                Found::Here(job) if job.status.is_done() => return Some(job),
-                Found::Here(_) => ended.await,
-                _ => return None,
+            match self.kitchen.get(order).await {
+                Ok(Found::Here(job)) if job.status.is_done() => return Some(job),
+                Ok(Found::Here(_)) => ended.await,
+                Ok(_) | Err(_) => return None,
             }
         }
     }
@@ -243,7 +243,8 @@ impl Comparisons {
         if result.is_none() {
             let order = self.slots().get(&id).and_then(|slot| slot.order);
             if let Some(order) = order {
-                self.kitchen.cancel(order);
+                // A store that does not answer now is asked by the run itself when its time is over.
+                let _ = self.kitchen.cancel(order).await;
                 self.ended(order).await;
             }
         }

@@ -208,7 +208,7 @@ impl Measuring<'_> {
         let spec = Spec { dishes, ..entry.spec.clone() };
         let own_timeout = spec.timeout;
         let job = self.cook(spec, "comparison", at_most).await?;
-        let records = self.house.kitchen.store.steps(job.id).unwrap_or_default();
+        let records = self.house.kitchen.store.steps(job.id).await.ok().flatten().unwrap_or_default();
         if let Some(summary) = job.summary.as_ref().filter(|_| job.status == Status::Succeeded) {
             entry.note(&summary.totals, &records);
             return Ok(entry::figures(&job, &records));
@@ -226,7 +226,7 @@ impl Measuring<'_> {
         let labels = own.chain([(label.into(), self.id.text("cmp_").into())]).collect();
         let timeout = spec.timeout.map_or(at_most, |own| own.min(at_most));
         let spec = Spec { labels, timeout: Some(timeout.max(Duration::from_millis(1))), ..spec };
-        let order = self.alone.submit(spec).map_err(|refusal| refusal.to_string())?.id;
+        let order = self.alone.submit(spec).await.map_err(|refusal| refusal.to_string())?.id;
         self.house.cooks(self.id, order);
         let job = self.house.ended(order).await;
         job.map(|job| *job).ok_or_else(|| format!("{order} disappeared while it was measured"))

@@ -25,6 +25,8 @@ pub enum Reason {
     Shutdown = 3,
     /// It cannot go on; why is among its errors.
     Stuck = 4,
+    /// Its order is another node's by now.
+    Lost = 5,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -85,7 +87,8 @@ impl Cancel {
             1 => Some(Reason::Client),
             2 => Some(Reason::Timeout),
             3 => Some(Reason::Shutdown),
-            _ => Some(Reason::Stuck),
+            4 => Some(Reason::Stuck),
+            _ => Some(Reason::Lost),
         }
     }
 

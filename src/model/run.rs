@@ -235,7 +235,7 @@ impl Run {
         let (status, error) = match (self.cancel.reason(), error) {
             (_, None) if complete => (Status::Succeeded, None),
             (Some(Reason::Timeout), _) => (Status::Failed, Some(self.timeout_error())),
-            (Some(Reason::Shutdown), _) => (Status::Failed, Some(shutdown_error())),
+            (Some(Reason::Shutdown | Reason::Lost), _) => (Status::Failed, Some(shutdown_error())),
             (Some(Reason::Client), _) => (Status::Canceled, None),
             (None | Some(Reason::Stuck), error) => (Status::Failed, Some(error.unwrap_or_else(unexplained))),
         };

@@ -109,7 +109,7 @@ pub enum What {
         queue_ns: u64,
     },
     /// It has ended.
-    Ended(Box<Ended>),
+    Ended(Arc<Ended>),
     /// It waits again, for any node.
     Returned {
         /// The attempt that did not come to its end; `None` if its run had not begun.
@@ -170,8 +170,19 @@ pub struct Tidied {
     pub returned: u64,
     /// Orders waiting or running per client, and their bytes.
     pub shares: Vec<(Client, u64, u64)>,
-    /// Orders waiting for any node, per lane.
-    pub waiting: Vec<(Lane, u64)>,
+    /// Orders waiting for any node.
+    pub waiting: Vec<Waiting>,
+}
+
+/// Orders of one lane that wait for any node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The lane.
+    pub lane: Lane,
+    /// How many.
+    pub orders: u64,
+    /// The lowest turn among them.
+    pub turn: i64,
 }
 
 /// What a cancel met in the database.

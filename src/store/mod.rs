@@ -1,16 +1,20 @@
 //! What remembers orders: one trait, one row per backend, one contract suite that all pass (`tests/it/store_contract.rs`).
 //!
 //! Claim-based, for memory too: an order is queued, claimed under a fence (id and attempt), and every later write names
-//! that fence. Only the kitchen writes. It deliberately knows nothing of models or threads.
+//! that fence. Only the kitchen writes. [`Durable`] is a store over a [`Backend`]: a file, or a database that several nodes
+//! share. It deliberately knows nothing of models or threads.
 
 pub mod backend;
+mod durable;
 mod memory;
 pub mod packed;
 mod reply;
+mod shares;
 
 use std::sync::Arc;
 
 pub use backend::{Backend, Down};
+pub use durable::{Durable, Me};
 pub use memory::{Bounds, Memory};
 pub use packed::Overlay;
 pub use reply::{Later, Reply};
@@ -70,6 +74,9 @@ pub enum Refused {
     /// The key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// It could not be written. Whether it was is not known if the connection broke: a key tells.
+    #[error(transparent)]
+    Down(#[from] Down),
 }
 
 /// Orders whose start deadline has passed, and when the next one does.
@@ -258,44 +265,104 @@ pub struct Capacity {
 /// Gives a place with the house's staff for this model to an order of this client, or not now.
 pub type Places<'a> = &'a mut dyn FnMut(ModelId, &Client) -> bool;
 
-/// The memory of the house. Every method is atomic and safe to call from any thread.
-pub trait Store: Send + Sync {
-    /// Queues orders of one client, all or none, and remembers what makes it happen once in the same breath.
-    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Result<Submitted, Refused>;
+/// What became of the end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// It is written.
+    Written,
+    /// The order waits again: its run was broken off by no fault of its own.
+    Again,
+    /// Refused: this fence may not write (any more).
+    Stale,
+}
 
-    /// Takes up queued orders, client by client, of each the oldest first; they are `Running` afterwards. An order that
-    /// needs staff of its own and does not fit into `free` holds back later ones that need some, but none that needs
-    /// nothing; for those `place` is asked, per model and client. `alone` restricts the claim to comparisons' orders;
-    /// without it they are left where they are.
+/// Orders this node holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Here {
+    /// Waiting.
+    pub queued: u64,
+    /// Running, or over and not yet written.
+    pub running: u64,
+}
+
+/// What a store has to tell the kitchen by itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct News {
+    /// There are more orders to claim.
+    pub is_fresh: bool,
+    /// Runs to stop because a client wants it, said on another node.
+    pub cancels: Vec<OrderId>,
+    /// Runs to stop because their order is no longer this node's.
+    pub lost: Vec<OrderId>,
+    /// Orders that ended without a run of this node, and how if that is known.
+    pub ended: Vec<(OrderId, Option<Status>)>,
+}
+
+/// What the store calls itself that forgets everything with the process.
+pub const MEMORY: &str = "memory";
+
+/// The memory of the house. Every method is atomic and safe to call from any thread; none waits, an answer may.
+pub trait Store: Send + Sync {
+    /// What keeps the orders: `memory` forgets them at a restart.
+    fn durability(&self) -> &'static str;
+
+    /// Queues orders of one client, all or none, and remembers what makes it happen once in the same breath.
+    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Reply<Result<Submitted, Refused>>;
+
+    /// Takes up queued orders that this node holds, client by client, of each the oldest first; they are `Running`
+    /// afterwards. An order that needs staff of its own and does not fit into `free` holds back later ones that need
+    /// some, but none that needs nothing; for those `place` is asked, per model and client. `alone` restricts the claim
+    /// to comparisons' orders; without it they are left where they are.
     fn claim(&self, free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)>;
 
     /// Ends waiting orders whose start deadline has passed.
-    fn lapse(&self, now: Ns, now_us: i64) -> Lapsed;
+    fn lapse(&self, now: Ns, now_us: i64) -> Reply<Lapsed>;
 
     /// How full the house is for this client, and for everybody.
     fn fill(&self, client: &Client) -> (Fill, Fill);
 
-    /// Writes the end of a run. `None` if this fence may not write (any more).
-    fn finish(&self, finish: Finish) -> Option<()>;
+    /// Writes the end of a run.
+    fn finish(&self, finish: Finish) -> Reply<Finished>;
 
     /// Cancels a waiting order, marks a running one.
-    fn request_cancel(&self, id: OrderId, now_us: i64) -> CancelAnswer;
+    fn request_cancel(&self, id: OrderId, now_us: i64) -> Reply<Result<CancelAnswer, Down>>;
 
     /// One order.
-    fn get(&self, id: OrderId) -> Lookup;
+    fn get(&self, id: OrderId) -> Reply<Result<Lookup, Down>>;
 
     /// The recorded steps of an ended order, in order of their end; `None` while it is active or when it is not here.
-    fn steps(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>>;
+    fn steps(&self, id: OrderId) -> Reply<Result<Option<Arc<Vec<StepRecord>>>, Down>>;
 
     /// Orders, youngest first.
-    fn list(&self, query: &Query) -> Page;
+    fn list(&self, query: Query) -> Reply<Result<Page, Down>>;
 
     /// Forgets an ended order.
-    fn delete(&self, id: OrderId) -> DeleteAnswer;
+    fn delete(&self, id: OrderId) -> Reply<Result<DeleteAnswer, Down>>;
 
     /// Forgets what has been kept long enough.
-    fn sweep(&self, now_us: i64);
+    fn sweep(&self, now_us: i64) -> Reply<()>;
 
     /// Counts.
-    fn counts(&self) -> Counts;
+    fn counts(&self) -> Reply<Result<Counts, Down>>;
+
+    /// Orders of this node.
+    fn here(&self) -> Here;
+
+    /// Whether this node runs an order.
+    fn runs_here(&self, id: OrderId) -> bool;
+
+    /// The next news; never any from a store that has none.
+    fn news(&self) -> Later<News>;
+
+    /// Takes up nothing more, and gives back what has not begun, if anybody else could take it up. For the end of the service.
+    fn close(&self) -> Reply<()>;
+
+    /// What does not work now, as a sentence; nothing is accepted then.
+    fn trouble(&self) -> Option<String>;
+
+    /// What an operator should know of its promises.
+    fn caveat(&self) -> Option<String>;
+
+    /// All nodes that share this store; none if it cannot be shared.
+    fn nodes(&self) -> Reply<Result<Vec<NodeRow>, Down>>;
 }

@@ -154,9 +154,9 @@ fn other_addresses_need_keys_or_a_word() {
     let elsewhere = &["--bind", "192.0.2.1:0"];
     let keys = "ci orders:read 0123456789abcdef";
     let said = refused(elsewhere, Some(keys));
-    assert!(said.contains("cannot listen on 192.0.2.1:0") && said.contains("API keys travel in the clear"), "{said}");
+    assert!(said.contains("cannot listen") && said.contains("API keys travel in the clear"), "{said}");
     let said = refused(&[elsewhere, &["--insecure"][..]].concat(), Some(keys));
-    assert!(said.contains("cannot listen on") && !said.contains("in the clear"), "{said}");
+    assert!(said.contains("cannot listen") && !said.contains("in the clear"), "{said}");
 }
 
 #[tokio::test]

@@ -6,22 +6,63 @@
 
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use pasta_fasta::domain::Ns;
 use pasta_fasta::domain::client::Client;
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{Job, Status};
 use pasta_fasta::domain::menu;
 use pasta_fasta::domain::recipe::StepOrder;
-use pasta_fasta::domain::record::Totals;
+use pasta_fasta::domain::record::{StepRecord, Totals};
 use pasta_fasta::domain::spec::{Choice, Isolation, ModelId, OPTIONS, Setup, Spec};
 use pasta_fasta::domain::summary::{Agreed, Summary};
-use pasta_fasta::store::{Bounds, Fence, Finish, Lookup, Memory, NewJob, Room, Store};
+use pasta_fasta::store::{
+    Bounds, CancelAnswer, Counts, DeleteAnswer, Fence, Fill, Finish, Finished, Lapsed, Lookup, Memory, NewJob, Once,
+    Page, Places, Query, Refused, Room, Store, Submitted,
+};
+
+use tokio::runtime::Runtime;
 
 use crate::{store_contract_door as door, store_contract_kept as kept, store_contract_life as life};
 
+/// A store whose answers are waited for.
+pub(crate) struct Blocking(Arc<dyn Store>);
+
+/// Where answers are waited for, and where the stores' own tasks run.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+}
+
+#[rustfmt::skip]
+impl Blocking {
+    pub(crate) fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Result<Submitted, Refused> {
+        runtime().block_on(self.0.submit(batch, once))
+    }
+    pub(crate) fn claim(&self, free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)> {
+        self.0.claim(free, alone, place, now, now_us)
+    }
+    pub(crate) fn lapse(&self, now: Ns, now_us: i64) -> Lapsed { runtime().block_on(self.0.lapse(now, now_us)) }
+    pub(crate) fn fill(&self, client: &Client) -> (Fill, Fill) { self.0.fill(client) }
+    pub(crate) fn finish(&self, finish: Finish) -> Option<()> {
+        (runtime().block_on(self.0.finish(finish)) == Finished::Written).then_some(())
+    }
+    pub(crate) fn request_cancel(&self, id: OrderId, now_us: i64) -> CancelAnswer {
+        runtime().block_on(self.0.request_cancel(id, now_us)).unwrap()
+    }
+    pub(crate) fn get(&self, id: OrderId) -> Lookup { runtime().block_on(self.0.get(id)).unwrap() }
+    pub(crate) fn steps(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>> {
+        runtime().block_on(self.0.steps(id)).unwrap()
+    }
+    pub(crate) fn list(&self, query: &Query) -> Page { runtime().block_on(self.0.list(query.clone())).unwrap() }
+    pub(crate) fn delete(&self, id: OrderId) -> DeleteAnswer { runtime().block_on(self.0.delete(id)).unwrap() }
+    pub(crate) fn sweep(&self, now_us: i64) { runtime().block_on(self.0.sweep(now_us)); }
+    pub(crate) fn counts(&self) -> Counts { runtime().block_on(self.0.counts()).unwrap() }
+}
+
 /// Makes an empty store with these bounds.
-pub(crate) type Make<'a> = &'a dyn Fn(Bounds) -> Arc<dyn Store>;
+pub(crate) type Make<'a> = &'a dyn Fn(Bounds) -> Arc<Blocking>;
 
 /// A moment, microseconds since 1970. Stores read no clock: every time is handed in.
 pub(crate) const NOW_US: i64 = 1_800_000_000_000_000;
@@ -57,7 +98,7 @@ const CLAUSES: &[Clause] = &[
 ];
 
 /// Holds a store to every clause and reports all that are broken.
-fn exercise(make: impl Fn(Bounds) -> Arc<dyn Store>) {
+fn exercise(make: impl Fn(Bounds) -> Arc<Blocking>) {
     let is_broken = |(_, clause): &&Clause| catch_unwind(AssertUnwindSafe(|| clause(&make))).is_err();
     let broken: Vec<_> = CLAUSES.iter().filter(is_broken).map(|(name, _)| *name).collect();
     assert!(broken.is_empty(), "broken: {broken:#?}");
@@ -110,7 +151,7 @@ pub(crate) fn owner(n: u8) -> Client {
 }
 
 /// Queues one order that needs this.
-pub(crate) fn queue(store: &dyn Store, ids: &Ids, needs: Room) -> OrderId {
+pub(crate) fn queue(store: &Blocking, ids: &Ids, needs: Room) -> OrderId {
     let new = new_job(ids, needs);
     let id = new.job.id;
     store.submit(vec![new], None).expect("there is room");
@@ -118,7 +159,7 @@ pub(crate) fn queue(store: &dyn Store, ids: &Ids, needs: Room) -> OrderId {
 }
 
 /// Claims whatever fits.
-pub(crate) fn claim(store: &dyn Store, free: Room) -> Vec<OrderId> {
+pub(crate) fn claim(store: &Blocking, free: Room) -> Vec<OrderId> {
     let claimed = store.claim(free, false, &mut |_, _| true, 2_000, NOW_US + 1);
     claimed.into_iter().map(|(job, _)| job.id).collect()
 }
@@ -144,18 +185,18 @@ pub(crate) fn end_of(id: OrderId, status: Status, finished_us: i64) -> Finish {
 }
 
 /// The order as the store has it.
-pub(crate) fn job(store: &dyn Store, id: OrderId) -> Job {
+pub(crate) fn job(store: &Blocking, id: OrderId) -> Job {
     match store.get(id) {
         Lookup::Found(job) => *job,
         Lookup::Absent => panic!("{id} is not here"),
     }
 }
 
-pub(crate) fn status(store: &dyn Store, id: OrderId) -> Status {
+pub(crate) fn status(store: &Blocking, id: OrderId) -> Status {
     job(store, id).status
 }
 
 #[test]
 fn memory_keeps_the_contract_of_a_store() {
-    exercise(|bounds| Arc::new(Memory::new(bounds)));
+    exercise(|bounds| Arc::new(Blocking(Arc::new(Memory::new(bounds)))));
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{ErrorKind, Status};
 use pasta_fasta::domain::spec::{ModelId, Spec};
-use pasta_fasta::store::{Bounds, Fill, NewJob, Once, Query, Refused, Room, Store, Submitted};
+use pasta_fasta::store::{Bounds, Fill, NewJob, Once, Query, Refused, Room, Submitted};
 use uuid::Uuid;
 
-use crate::store_contract::{Make, NONE, NOW_US, PLENTY, claim, end_of, job, new_job, owner, queue, status};
+use crate::store_contract::{Blocking, Make, NONE, NOW_US, PLENTY, claim, end_of, job, new_job, owner, queue, status};
 
 fn new_of(ids: &Ids, client: u8, needs: Room) -> NewJob {
     let mut new = new_job(ids, needs);
@@ -20,7 +20,7 @@ fn new_of(ids: &Ids, client: u8, needs: Room) -> NewJob {
     new
 }
 
-fn queue_of(store: &dyn Store, ids: &Ids, client: u8, needs: Room) -> OrderId {
+fn queue_of(store: &Blocking, ids: &Ids, client: u8, needs: Room) -> OrderId {
     let new = new_of(ids, client, needs);
     let id = new.job.id;
     store.submit(vec![new], None).expect("there is room");

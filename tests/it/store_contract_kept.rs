@@ -6,12 +6,12 @@ use pasta_fasta::domain::draw;
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::Status;
 use pasta_fasta::domain::spec::{ModelId, Spec};
-use pasta_fasta::store::{Bounds, CancelAnswer, DeleteAnswer, Lookup, Query, Store};
+use pasta_fasta::store::{Bounds, CancelAnswer, DeleteAnswer, Lookup, Query};
 
-use crate::store_contract::{Make, NONE, NOW_US, claim, end_of, job, new_job, queue, status};
+use crate::store_contract::{Blocking, Make, NONE, NOW_US, claim, end_of, job, new_job, queue, status};
 
 /// Queues, claims and ends an order; it ended at this moment.
-fn ended(store: &dyn Store, ids: &Ids, finished_us: i64) -> OrderId {
+fn ended(store: &Blocking, ids: &Ids, finished_us: i64) -> OrderId {
     let id = queue(store, ids, NONE);
     assert_eq!(claim(store, NONE), [id]);
     store.finish(end_of(id, Status::Succeeded, finished_us)).unwrap();
@@ -22,7 +22,7 @@ fn all() -> Query {
     Query { limit: 1_000, ..Query::default() }
 }
 
-fn listed_ids(store: &dyn Store, query: &Query) -> Vec<OrderId> {
+fn listed_ids(store: &Blocking, query: &Query) -> Vec<OrderId> {
     store.list(query).jobs.iter().map(|job| job.id).collect()
 }
 

@@ -7,11 +7,9 @@ use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{ErrorKind, Job, OrderError, Status};
 use pasta_fasta::domain::recipe::StepRef;
 use pasta_fasta::domain::record::{Outcome, StepRecord, Worker};
-use pasta_fasta::store::{
-    Bounds, CancelAnswer, Counts, Fence, Finish, Lookup, NewJob, Refused, Room, Store, Submitted,
-};
+use pasta_fasta::store::{Bounds, CancelAnswer, Counts, Fence, Finish, Lookup, NewJob, Refused, Room, Submitted};
 
-use crate::store_contract::{Make, NONE, NOW_US, PLENTY, claim, end_of, job, new_job, queue, status};
+use crate::store_contract::{Blocking, Make, NONE, NOW_US, PLENTY, claim, end_of, job, new_job, queue, status};
 
 pub(crate) fn claimed_oldest_first(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
@@ -32,7 +30,7 @@ pub(crate) fn all_or_none(make: Make) {
     // One client may hold half.
     let (store, ids) = (make(Bounds { active_orders: 6, ..Bounds::default() }), Ids::new(1));
     let batch = |n: usize| (0..n).map(|_| new_job(&ids, NONE)).collect::<Vec<_>>();
-    let submit = |store: &dyn Store, n: usize| store.submit(batch(n), None);
+    let submit = |store: &Blocking, n: usize| store.submit(batch(n), None);
     let four = batch(4);
     assert_eq!(store.submit(four.clone(), None), Err(Refused::Full));
     assert!(four.iter().all(|new| store.get(new.job.id) == Lookup::Absent));

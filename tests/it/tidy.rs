@@ -22,14 +22,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &["domain", "clock"]),
     ("kitchen", &["domain", "clock", "metrics", "model", "store"]),
     ("lab", &["domain", "clock", "metrics", "model", "sim", "store", "kitchen"]),
-    ("config", &["domain", "model", "store", "config_access", "config_lab"]),
+    ("config", &["domain", "model", "store", "config_access", "config_lab", "config_store"]),
     ("config_access", &[]),
     ("config_lab", &["domain"]),
+    ("config_store", &[]),
     (
         "http",
         &["domain", "clock", "metrics", "model", "store", "kitchen", "lab", "config", "config_access", "telemetry"],
     ),
     ("app", ANY),
+    ("app_store", ANY),
     ("cli", ANY),
     ("main", ANY),
     // The map of the house names every room.

@@ -3,27 +3,26 @@
 //! It deliberately loses everything with the process; ids tell that (410 `lost_on_restart`). A plain mutex because the
 //! longest hold is a page of a list; guards never cross an await.
 
+mod desk;
+mod held;
 mod once;
-mod shares;
 mod slots;
 
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::shares::{Load, TooMuch};
-use self::slots::{Body, Inner, Lane, Slot, Waiting, matches, weight};
+use self::slots::Inner;
+pub(super) use self::slots::weight;
+use super::shares::Load;
 use super::{
-    CancelAnswer, Counts, DeleteAnswer, Fence, Fill, Finish, Lapsed, Lookup, NewJob, Once, Page, Places, Query,
-    Refused, Room, Store, Submitted, packed,
+    CancelAnswer, Counts, DeleteAnswer, Down, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, MEMORY, NewJob,
+    News, NodeRow, Once, Page, Places, Query, Refused, Reply, Room, Store, Submitted,
 };
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{ErrorKind, Job, OrderError, Status};
-use crate::domain::life::Happening;
+use crate::domain::job::{Job, Status};
 use crate::domain::limits;
 use crate::domain::record::StepRecord;
-use crate::domain::turns::Verdict;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +57,6 @@ pub struct Memory {
     inner: Mutex<Inner>,
 }
 
-/// Slots looked at for one page. A filter that matches rarely gets short pages with a cursor, not a long lock.
-const SCAN: usize = 20_000;
 /// What a map entry and its queue entries cost beside the order itself, roughly.
 const OVERHEAD_BYTES: usize = 96;
 
@@ -80,183 +77,85 @@ impl Memory {
 }
 
 impl Store for Memory {
-    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Result<Submitted, Refused> {
-        let mut guard = self.inner();
-        let inner = &mut *guard;
-        match once.as_ref().and_then(|once| inner.keys.before(once)) {
-            Some(Ok(ids)) => return Ok(Submitted::Before(ids)),
-            Some(Err(())) => return Err(Refused::KeyReused),
-            None => {}
-        }
-        if let Some(first) = batch.first() {
-            let bytes = batch.iter().map(|new| weight(&new.job)).sum();
-            let load = Load { orders: batch.len(), bytes };
-            inner.shares.take(&first.job.owner, load, self.house()).map_err(|too_much| match too_much {
-                TooMuch::House => Refused::Full,
-                TooMuch::Client => Refused::Share,
-            })?;
-        }
-        inner.counts.accepted += batch.len() as u64;
-        inner.counts.by_status[Status::Queued as usize] += batch.len() as u64;
-        if let Some(once) = once {
-            inner.keys.remember(once, batch.iter().map(|new| new.job.id).collect());
-        }
-        batch.into_iter().for_each(|new| inner.enqueue(new));
-        Ok(Submitted::Fresh)
+    fn durability(&self) -> &'static str {
+        MEMORY
     }
 
-    fn claim(&self, mut free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)> {
-        let mut guard = self.inner();
-        let Inner { lines, orders, .. } = &mut *guard;
-        let mut taken = Vec::new();
-        for (lane, line) in lines.served(alone) {
-            let judge = |client: &Client, waiting: &Waiting| {
-                if orders.get(&waiting.id).is_none_or(|slot| slot.status != Status::Queued) {
-                    return Verdict::Drop;
-                }
-                match lane {
-                    Lane::House(model) if place(model, client) => Verdict::Take,
-                    Lane::House(_) => Verdict::NotHim,
-                    Lane::Staffed | Lane::Alone if !waiting.needs.fits(free) => Verdict::Nobody,
-                    Lane::Staffed | Lane::Alone => {
-                        free.threads -= waiting.needs.threads;
-                        free.children -= waiting.needs.children;
-                        Verdict::Take
-                    }
-                }
-            };
-            line.hand_out(judge, |waiting| taken.push(waiting));
-        }
-        let begun = taken.into_iter().filter_map(|waiting| Some((guard.begin(&waiting, now, now_us)?, waiting.needs)));
-        begun.collect()
+    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Reply<Result<Submitted, Refused>> {
+        Reply::now(self.submit_now(batch, once))
     }
 
-    fn lapse(&self, now: Ns, now_us: i64) -> Lapsed {
-        let mut inner = self.inner();
-        let mut lapsed = Lapsed::default();
-        while let Some((at, id)) = inner.deadlines.first().copied() {
-            let waits = inner.orders.get(&id).is_some_and(|slot| slot.status == Status::Queued);
-            if waits && at > now {
-                lapsed.next = Some(at);
-                break;
-            }
-            inner.deadlines.pop_first();
-            if waits && let Some(mut job) = inner.take_active(id) {
-                let detail = "it had not begun by its start deadline".to_owned();
-                job.error = Some(OrderError { kind: ErrorKind::Expired, detail, at: None });
-                inner.end_waiting(job, Happening::Expire, now_us, &self.bounds);
-                lapsed.jobs.extend(inner.orders.get(&id).map(Slot::job));
-            }
-        }
-        lapsed
+    fn claim(&self, free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)> {
+        self.claim_now(free, alone, place, now, now_us)
+    }
+
+    fn lapse(&self, now: Ns, now_us: i64) -> Reply<Lapsed> {
+        Reply::now(self.lapse_now(now, now_us))
     }
 
     fn fill(&self, client: &Client) -> (Fill, Fill) {
         let inner = self.inner();
-        let (theirs, total, house) = (inner.shares.of(client), inner.shares.total(), self.house());
-        let part = |held: Load, of: Load| {
-            let part = |held: usize, of: usize| held as f32 / of.max(1) as f32;
-            Fill { active: held.orders as u64, part: part(held.orders, of.orders).max(part(held.bytes, of.bytes)) }
-        };
-        (part(theirs, house.minus(total)), part(total, house))
+        inner.shares.fill(client, self.house())
     }
 
-    fn finish(&self, finish: Finish) -> Option<()> {
-        let Fence { id, attempt } = finish.fence;
-        let mut inner = self.inner();
-        let life = inner.orders.get(&id)?.life().after(Happening::End { attempt, status: finish.status })?;
-        let mut job = inner.take_active(id)?;
-        job.error = finish.error;
-        job.concurrent_orders = finish.concurrent_orders;
-        job.summary = Some(Box::new(finish.summary));
-        inner.end(job, life, finish.finished_us, &finish.records, &self.bounds);
-        Some(())
+    fn finish(&self, finish: Finish) -> Reply<Finished> {
+        Reply::now(self.finish_now(finish).map_or(Finished::Stale, |()| Finished::Written))
     }
 
-    fn request_cancel(&self, id: OrderId, now_us: i64) -> CancelAnswer {
-        let mut inner = self.inner();
-        let Some(slot) = inner.orders.get_mut(&id) else { return CancelAnswer::Absent };
-        let Some(life) = slot.life().after(Happening::Cancel) else {
-            return CancelAnswer::Ended(Box::new(slot.job()));
-        };
-        match &mut slot.body {
-            Body::Active(job) if life.status == Status::Running => {
-                job.live(life);
-                CancelAnswer::Running(job.clone())
-            }
-            Body::Active(_) => {
-                if let Some(job) = inner.take_active(id) {
-                    inner.end_waiting(job, Happening::Cancel, now_us, &self.bounds);
-                }
-                let slot = inner.orders.get(&id);
-                slot.map_or(CancelAnswer::Absent, |s| CancelAnswer::Canceled { job: Box::new(s.job()), now: true })
-            }
-            Body::Ended(_) => CancelAnswer::Canceled { job: Box::new(slot.job()), now: false },
-        }
+    fn request_cancel(&self, id: OrderId, now_us: i64) -> Reply<Result<CancelAnswer, Down>> {
+        Reply::now(Ok(self.cancel_now(id, now_us)))
     }
 
-    fn get(&self, id: OrderId) -> Lookup {
-        self.inner().orders.get(&id).map_or(Lookup::Absent, |slot| Lookup::Found(Box::new(slot.job())))
+    fn get(&self, id: OrderId) -> Reply<Result<Lookup, Down>> {
+        Reply::now(Ok(self.get_now(id)))
     }
 
-    fn steps(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>> {
-        let bytes = match &self.inner().orders.get(&id)?.body {
-            Body::Active(_) => return None,
-            Body::Ended(bytes) => bytes.clone(),
-        };
-        // Outside the lock: the largest order has ten thousand records.
-        Some(Arc::new(packed::records(&bytes)?))
+    fn steps(&self, id: OrderId) -> Reply<Result<Option<Arc<Vec<StepRecord>>>, Down>> {
+        Reply::now(Ok(self.steps_now(id)))
     }
 
-    fn list(&self, query: &Query) -> Page {
-        let lower = query.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let upper = query.before.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut page = Page::default();
-        let inner = self.inner();
-        if let (Bound::Excluded(a), Bound::Excluded(b)) = (lower, upper)
-            && a >= b
-        {
-            return page;
-        }
-        let mut range = inner.orders.range((lower, upper)).rev();
-        let mut last = None;
-        for (id, slot) in range.by_ref().take(SCAN) {
-            last = Some(*id);
-            if slot.may_match(query) {
-                let job = slot.job();
-                if matches(&job, query) {
-                    page.jobs.push(job);
-                    if page.jobs.len() == query.limit {
-                        break;
-                    }
-                }
-            }
-        }
-        page.next = range.next().and(last);
-        page
+    fn list(&self, query: Query) -> Reply<Result<Page, Down>> {
+        Reply::now(Ok(self.list_now(&query)))
     }
 
-    fn delete(&self, id: OrderId) -> DeleteAnswer {
-        let mut inner = self.inner();
-        match inner.orders.get(&id) {
-            None => DeleteAnswer::Absent,
-            Some(Slot { body: Body::Active(_), .. }) => DeleteAnswer::Active,
-            Some(_) => {
-                inner.forget(id);
-                DeleteAnswer::Deleted
-            }
-        }
+    fn delete(&self, id: OrderId) -> Reply<Result<DeleteAnswer, Down>> {
+        Reply::now(Ok(self.delete_now(id)))
     }
 
-    fn sweep(&self, now_us: i64) {
-        let mut inner = self.inner();
-        while inner.ended.front().is_some_and(|(at, _)| at + self.bounds.retention_us <= now_us) {
-            inner.forget_oldest();
-        }
+    fn sweep(&self, now_us: i64) -> Reply<()> {
+        self.sweep_now(now_us);
+        Reply::now(())
     }
 
-    fn counts(&self) -> Counts {
-        let inner = self.inner();
-        Counts { active_bytes: inner.shares.total().bytes, ..inner.counts }
+    fn counts(&self) -> Reply<Result<Counts, Down>> {
+        Reply::now(Ok(self.counts_now()))
+    }
+
+    fn here(&self) -> Here {
+        self.here_now()
+    }
+
+    fn runs_here(&self, id: OrderId) -> bool {
+        self.active(id).is_some_and(|job| job.status == Status::Running)
+    }
+
+    fn news(&self) -> Later<News> {
+        Box::pin(std::future::pending())
+    }
+
+    fn close(&self) -> Reply<()> {
+        Reply::now(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    fn caveat(&self) -> Option<String> {
+        None
+    }
+
+    fn nodes(&self) -> Reply<Result<Vec<NodeRow>, Down>> {
+        Reply::now(Ok(Vec::new()))
     }
 }

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::super::shares::{Load, Shares};
 use super::super::{Counts, NewJob, Query, Room, packed};
 use super::once::Keys;
-use super::shares::{Load, Shares};
 use super::{Bounds, OVERHEAD_BYTES};
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
@@ -24,6 +24,8 @@ pub(super) enum Body {
 pub(super) struct Slot {
     pub(super) status: Status,
     pub(super) model: ModelId,
+    /// It waits and is about to end: nobody takes it up any more.
+    pub(super) is_withdrawn: bool,
     pub(super) body: Body,
 }
 
@@ -105,20 +107,25 @@ impl Inner {
         Load { orders: 1, bytes: weight(job) }
     }
 
-    /// Puts an order at the end of its line.
-    pub(super) fn enqueue(&mut self, new: NewJob) {
-        let NewJob { job, accepted, needs, alone } = new;
-        let lane = match needs {
+    /// Where an order waits.
+    pub(super) fn lane_of(job: &Job, needs: Room, alone: bool) -> Lane {
+        match needs {
             _ if alone => Lane::Alone,
             needs if needs == Room::default() => Lane::House(job.spec.model),
             _ => Lane::Staffed,
-        };
+        }
+    }
+
+    /// Puts an order at the end of its line.
+    pub(super) fn enqueue(&mut self, new: NewJob) {
+        let NewJob { job, accepted, needs, alone } = new;
+        let lane = Self::lane_of(&job, needs, alone);
         self.lines.lane(lane).push(&job.owner, Waiting { id: job.id, accepted, needs });
         if let Some(within) = job.spec.expires_in {
             self.deadlines.insert((accepted.saturating_add(within.as_nanos() as Ns), job.id));
         }
         let (id, status, model) = (job.id, job.status, job.spec.model);
-        self.orders.insert(id, Slot { status, model, body: Body::Active(Box::new(job)) });
+        self.orders.insert(id, Slot { status, model, is_withdrawn: false, body: Body::Active(Box::new(job)) });
     }
 
     /// Moves a waiting order to running; `None` if it no longer waits.
@@ -138,29 +145,40 @@ impl Inner {
     pub(super) fn end_waiting(&mut self, job: Box<Job>, what: Happening, now_us: i64, bounds: &Bounds) {
         let Some(life) = job.life().after(what) else { return };
         self.end(job, life, now_us, &[], bounds);
+        self.bury();
+    }
+
+    /// An order ended that waited: its line holds a dead entry.
+    pub(super) fn bury(&mut self) {
         self.dead += 1;
         if self.dead > DEAD.max(self.counts.by_status[Status::Queued as usize] as usize) {
             self.dead = 0;
             let orders = &self.orders;
-            self.lines.retain(|w| orders.get(&w.id).is_some_and(|slot| slot.status == Status::Queued));
-            self.deadlines.retain(|(_, id)| orders.get(id).is_some_and(|slot| slot.status == Status::Queued));
+            self.lines.retain(|w| orders.get(&w.id).is_some_and(Slot::waits));
+            self.deadlines.retain(|(_, id)| orders.get(id).is_some_and(Slot::waits));
         }
     }
 
     /// Moves an active order to its end and packs it.
     pub(super) fn end(&mut self, mut job: Box<Job>, life: Life, now_us: i64, records: &[StepRecord], bounds: &Bounds) {
-        self.counts.by_status[job.status as usize] -= 1;
-        self.counts.by_status[life.status as usize] += 1;
-        let load = self.load(&job);
-        self.shares.give_back(&job.owner, load);
+        let before = job.status;
         job.live(life);
         job.finished_us = Some(now_us);
         job.retained_us = Some(now_us.saturating_add(bounds.retention_us));
         let bytes = packed::pack(&job, records);
+        self.shelve(before, &job, bytes, bounds);
+    }
+
+    /// Keeps an ended order that had this state before.
+    pub(super) fn shelve(&mut self, before: Status, job: &Job, bytes: Box<[u8]>, bounds: &Bounds) {
+        self.counts.by_status[before as usize] -= 1;
+        self.counts.by_status[job.status as usize] += 1;
+        let load = self.load(job);
+        self.shares.give_back(&job.owner, load);
         self.counts.ended_bytes += bytes.len() + OVERHEAD_BYTES + self.keys.bytes(job.id);
         self.counts.kept += 1;
-        self.ended.push_back((now_us, job.id));
-        let slot = Slot { status: job.status, model: job.spec.model, body: Body::Ended(bytes) };
+        self.ended.push_back((job.finished_us.unwrap_or_default(), job.id));
+        let slot = Slot { status: job.status, model: job.spec.model, is_withdrawn: false, body: Body::Ended(bytes) };
         self.orders.insert(job.id, slot);
         while self.counts.kept > bounds.ended_orders as u64 || self.counts.ended_bytes > bounds.ended_bytes {
             if !self.forget_oldest() {
@@ -198,11 +216,16 @@ impl Inner {
 }
 
 /// Bytes an active order occupies, roughly.
-pub(super) fn weight(job: &Job) -> usize {
+pub(in crate::store) fn weight(job: &Job) -> usize {
     job.spec.weight() + OVERHEAD_BYTES
 }
 
 impl Slot {
+    /// Whether it waits to be taken up.
+    pub(super) fn waits(&self) -> bool {
+        self.status == Status::Queued && !self.is_withdrawn
+    }
+
     /// What decides what may happen next. Of an ended order only the state does.
     pub(super) fn life(&self) -> Life {
         match &self.body {

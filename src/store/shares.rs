@@ -6,21 +6,22 @@
 
 use std::collections::HashMap;
 
+use super::Fill;
 use crate::domain::client::Client;
 
 /// Orders and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
-    pub(super) orders: usize,
-    pub(super) bytes: usize,
+pub(in crate::store) struct Load {
+    pub(in crate::store) orders: usize,
+    pub(in crate::store) bytes: usize,
 }
 
 impl Load {
-    fn plus(self, other: Self) -> Self {
+    pub(in crate::store) fn plus(self, other: Self) -> Self {
         Self { orders: self.orders + other.orders, bytes: self.bytes + other.bytes }
     }
 
-    pub(super) fn minus(self, other: Self) -> Self {
+    pub(in crate::store) fn minus(self, other: Self) -> Self {
         Self { orders: self.orders.saturating_sub(other.orders), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 
@@ -31,7 +32,7 @@ impl Load {
 
 /// Why something does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TooMuch {
+pub(in crate::store) enum TooMuch {
     /// For the house.
     House,
     /// For this client.
@@ -40,24 +41,39 @@ pub(super) enum TooMuch {
 
 /// Who holds what.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(in crate::store) struct Shares {
     held: HashMap<Client, Load>,
     total: Load,
 }
 
 impl Shares {
     /// What one client holds.
-    pub(super) fn of(&self, client: &Client) -> Load {
+    pub(in crate::store) fn of(&self, client: &Client) -> Load {
         self.held.get(client).copied().unwrap_or_default()
     }
 
     /// What all hold.
-    pub(super) fn total(&self) -> Load {
+    pub(in crate::store) fn total(&self) -> Load {
         self.total
     }
 
+    /// How full a house of this size is for this client, and for everybody.
+    pub(in crate::store) fn fill(&self, client: &Client, house: Load) -> (Fill, Fill) {
+        let part = |held: Load, of: Load| {
+            let part = |held: usize, of: usize| held as f32 / of.max(1) as f32;
+            Fill { active: held.orders as u64, part: part(held.orders, of.orders).max(part(held.bytes, of.bytes)) }
+        };
+        (part(self.of(client), house.minus(self.total)), part(self.total, house))
+    }
+
+    /// Forgets what was counted here and goes by what somebody else has counted.
+    pub(in crate::store) fn recount(&mut self, counted: impl IntoIterator<Item = (Client, Load)>) {
+        self.held = counted.into_iter().collect();
+        self.total = self.held.values().fold(Load::default(), |sum, held| sum.plus(*held));
+    }
+
     /// Lets a client hold this much more, of a house of this size.
-    pub(super) fn take(&mut self, client: &Client, more: Load, house: Load) -> Result<(), TooMuch> {
+    pub(in crate::store) fn take(&mut self, client: &Client, more: Load, house: Load) -> Result<(), TooMuch> {
         let total = self.total.plus(more);
         let theirs = self.of(client).plus(more);
         if !total.fits(house) {
@@ -75,8 +91,15 @@ impl Shares {
         Ok(())
     }
 
+    /// A client holds this much more, whether it may or not.
+    pub(in crate::store) fn put(&mut self, client: &Client, more: Load) {
+        self.total = self.total.plus(more);
+        let held = self.held.entry(client.clone()).or_default();
+        *held = held.plus(more);
+    }
+
     /// A client holds this much less.
-    pub(super) fn give_back(&mut self, client: &Client, less: Load) {
+    pub(in crate::store) fn give_back(&mut self, client: &Client, less: Load) {
         self.total = self.total.minus(less);
         if let Some(held) = self.held.get_mut(client) {
             *held = held.minus(less);

@@ -1,0 +1,147 @@
+//! What a node does by itself: it notes which runs have begun, takes up what waits for anybody, and hears what others say.
+//!
+//! Hints make it fast, looking now and then makes it true. It deliberately cooks nothing: the kitchen is told that there
+//! is something to claim.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::super::backend::{Change, Down, Lane, Taken, Tidied, What};
+use super::super::memory::weight;
+use super::super::shares::Load;
+use super::super::{Fence, NewJob};
+use super::holdings::Held;
+use super::writer::Settle;
+use super::{House, locked};
+use crate::clock;
+use crate::domain::draw;
+use crate::domain::job::{History, Job};
+
+/// Time between two looks at which runs have begun.
+const NOTE: Duration = Duration::from_millis(100);
+/// Longest time between two looks at what waits, hint or no hint.
+const LOOK: Duration = Duration::from_millis(1_500);
+/// Part of it by which looks are spread, so that nodes do not look all at once.
+const JITTER: f64 = 0.3;
+/// Time between two tries to hear hints again.
+const DEAF: Duration = Duration::from_millis(500);
+
+/// An order as this node holds it.
+pub(super) fn placed(mut new: NewJob, node: &Arc<str>) -> NewJob {
+    new.job.history.get_or_insert_with(Box::default).node = Some(node.clone());
+    new
+}
+
+/// Writes down, again and again, which runs have begun and last.
+pub(super) async fn note_begun(house: Weak<House>) {
+    loop {
+        tokio::time::sleep(NOTE).await;
+        let Some(house) = house.upgrade() else { return };
+        let begun = locked(&house.holdings).to_note(Some(clock::now()));
+        house.note(begun);
+    }
+}
+
+/// Takes up what waits for anybody, as long as there are hands for it.
+pub(super) async fn take_up(house: Weak<House>) {
+    let mut looks = 0_u64;
+    loop {
+        let Some(now) = house.upgrade() else { return };
+        if !now.is_closed() {
+            // What was being taken when the service began to close is given back by `close`.
+            let _ = now.look().await;
+        }
+        drop(now);
+        looks += 1;
+        let spread = 1.0 - JITTER * (draw::mix(looks) >> 11) as f64 / (1_u64 << 53) as f64;
+        let Some(house) = house.upgrade() else { return };
+        let _ = tokio::time::timeout(LOOK.mul_f64(spread), house.hungry.notified()).await;
+    }
+}
+
+/// Hears what others say, for as long as the house stands.
+pub(super) async fn hear(house: Weak<House>) {
+    loop {
+        let Some(now) = house.upgrade() else { return };
+        let hint = now.backend.hint();
+        drop(now);
+        match tokio::time::timeout(Duration::from_secs(5), hint).await {
+            Ok(hint) => {
+                let Some(house) = house.upgrade() else { return };
+                house.hear(hint);
+            }
+            Err(_) => tokio::time::sleep(DEAF).await,
+        }
+    }
+}
+
+impl House {
+    /// Lets it be written that these runs have begun.
+    pub(super) fn note(&self, begun: Vec<super::holdings::Begun>) {
+        for run in begun {
+            let what = What::Begun { started_us: run.started_us, queue_ns: run.queue_ns };
+            // Without the writer there is nobody left to note it for.
+            let _ = self.settles.send(Settle { change: Change { fence: run.fence, what }, done: None });
+        }
+    }
+
+    /// Tidies up, and takes up what waits if there are hands.
+    async fn look(&self) -> Result<(), Down> {
+        if self.is_due() {
+            let said = self.backend.tidy(self.bounds, clock::wall_us()).await;
+            self.heard(&said);
+            self.tidied(said?);
+        }
+        if locked(&self.tags).is_anybody_waiting() {
+            self.take().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up orders.
+    pub(super) async fn take(&self) -> Result<(), Down> {
+        let want = locked(&self.holdings).want(&self.me.hands);
+        if self.backend.is_shared() && want.lanes.is_empty() {
+            return Ok(());
+        }
+        let taken = self.backend.take(want).await?;
+        let is_any = !taken.is_empty();
+        taken.into_iter().for_each(|taken| self.adopt(taken));
+        if is_any {
+            self.tell(|news| news.is_fresh = true);
+        }
+        Ok(())
+    }
+
+    fn adopt(&self, taken: Taken) {
+        let Taken { mut job, needs, lane, fence: Fence { id, attempt }, waited } = taken;
+        // A grant becomes an attempt when its run begins, and the next run has the number of the grant.
+        job.attempt = attempt - 1;
+        let held = Held::new(attempt, lane, needs, job.owner.clone(), load(&job));
+        if !self.backend.is_shared() {
+            locked(&self.shares).put(&job.owner, load(&job));
+        }
+        locked(&self.holdings).add(id, held);
+        let history = job.history.take().map(|history| *history).unwrap_or_default();
+        job.history = Some(Box::new(History { node: Some(self.me.node.clone()), ..history }));
+        let accepted = clock::now().saturating_sub(clock::ns(waited));
+        let alone = lane == Lane::ALONE;
+        self.desk.adopt(NewJob { job, accepted, needs, alone });
+    }
+
+    /// What tidying up found.
+    pub(super) fn tidied(&self, tidied: Tidied) {
+        if self.backend.is_shared() {
+            let counted = |(owner, orders, bytes)| (owner, Load { orders: orders as usize, bytes: bytes as usize });
+            locked(&self.shares).recount(tidied.shares.into_iter().map(counted));
+        }
+        locked(&self.tags).seen(tidied.waiting);
+        if !tidied.ended.is_empty() {
+            self.tell(|news| news.ended.extend(tidied.ended.into_iter().map(|(id, status)| (id, Some(status)))));
+        }
+    }
+}
+
+fn load(job: &Job) -> Load {
+    Load { orders: 1, bytes: weight(job) }
+}

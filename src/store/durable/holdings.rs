@@ -1,0 +1,197 @@
+//! Which orders this node holds, under which grants, and what it could take up.
+//!
+//! It deliberately decides nothing about lines: an order it counts may wait, run, or be over and not yet written.
+
+use std::collections::HashMap;
+
+use super::super::backend::{Lane, Want};
+use super::super::shares::Load;
+use super::super::{Fence, Room};
+use crate::domain::Ns;
+use crate::domain::client::Client;
+use crate::domain::id::OrderId;
+
+/// Time an order runs before that is written down by itself: most are over by then, and their end says it too.
+const NOTE_AFTER_NS: Ns = 50_000_000;
+/// Orders taken up in one go for staff of their own.
+const STAFFED: u32 = 64;
+
+/// An order this node holds.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) attempt: u32,
+    pub(super) lane: Lane,
+    pub(super) needs: Room,
+    pub(super) owner: Client,
+    pub(super) load: Load,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Begun {
+        at: Ns,
+        started_us: i64,
+        queue_ns: u64,
+        is_noted: bool,
+    },
+    /// It is over, and its end is being written.
+    Over,
+    /// Somebody else's by now; its run is being stopped.
+    Lost,
+}
+
+/// Orders that began and are not known to have in the database.
+pub(super) struct Begun {
+    pub(super) fence: Fence,
+    pub(super) started_us: i64,
+    pub(super) queue_ns: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Holdings {
+    held: HashMap<OrderId, Held>,
+    /// Orders in hand per lane: not those that are over.
+    in_hand: HashMap<Lane, u32>,
+    /// Staff that was free when the kitchen last claimed, less what was taken up for it since.
+    free: Room,
+    /// The house is a comparison's: nothing else is taken up.
+    is_reserved: bool,
+    begun: u32,
+}
+
+impl Held {
+    pub(super) fn new(attempt: u32, lane: Lane, needs: Room, owner: Client, load: Load) -> Self {
+        Self { attempt, lane, needs, owner, load, stage: Stage::Waiting }
+    }
+}
+
+impl Holdings {
+    pub(super) fn add(&mut self, id: OrderId, held: Held) {
+        *self.in_hand.entry(held.lane).or_default() += 1;
+        self.free.threads = self.free.threads.saturating_sub(held.needs.threads);
+        self.free.children = self.free.children.saturating_sub(held.needs.children);
+        self.held.insert(id, held);
+    }
+
+    /// The grant an order is held under; `None` if it is not, or no longer.
+    pub(super) fn attempt(&self, id: OrderId) -> Option<u32> {
+        self.held.get(&id).filter(|held| held.stage != Stage::Lost).map(|held| held.attempt)
+    }
+
+    /// The staff an order needs, and whether it is a comparison's.
+    pub(super) fn needs(&self, id: OrderId) -> (Room, bool) {
+        self.held.get(&id).map_or((Room::default(), false), |held| (held.needs, held.lane == Lane::ALONE))
+    }
+
+    /// The kitchen claims, with this much free staff.
+    pub(super) fn claiming(&mut self, free: Room, is_reserved: bool) {
+        (self.free, self.is_reserved) = (free, is_reserved);
+    }
+
+    /// A run begins.
+    pub(super) fn begin(&mut self, id: OrderId, at: Ns, started_us: i64, queue_ns: u64) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        held.stage = Stage::Begun { at, started_us, queue_ns, is_noted: false };
+        self.begun += 1;
+        self.free.threads = self.free.threads.saturating_sub(held.needs.threads);
+        self.free.children = self.free.children.saturating_sub(held.needs.children);
+    }
+
+    /// A run is over, or a waiting order about to end: its end is being written.
+    pub(super) fn over(&mut self, id: OrderId) {
+        let Some(held) = self.held.get_mut(&id).filter(|held| held.stage != Stage::Lost) else { return };
+        if held.stage != Stage::Over {
+            held.stage = Stage::Over;
+            let lane = held.lane;
+            self.leave(lane);
+        }
+    }
+
+    fn leave(&mut self, lane: Lane) {
+        if let Some(count) = self.in_hand.get_mut(&lane) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// No longer held.
+    pub(super) fn let_go(&mut self, id: OrderId) -> Option<Held> {
+        let held = self.held.remove(&id)?;
+        if held.stage != Stage::Over {
+            self.leave(held.lane);
+        }
+        Some(held)
+    }
+
+    /// This grant is worth nothing any more; answers whether it was until now.
+    pub(super) fn lose(&mut self, fence: Fence) -> bool {
+        let held = self.held.get_mut(&fence.id);
+        let Some(held) = held.filter(|held| held.attempt == fence.attempt && held.stage != Stage::Lost) else {
+            return false;
+        };
+        let was_over = std::mem::replace(&mut held.stage, Stage::Lost) == Stage::Over;
+        let lane = held.lane;
+        if was_over {
+            *self.in_hand.entry(lane).or_default() += 1;
+        }
+        true
+    }
+
+    /// Every grant whose lease is to be renewed.
+    pub(super) fn fences(&self) -> Vec<Fence> {
+        let held = self.held.iter().filter(|(_, held)| held.stage != Stage::Lost);
+        held.map(|(id, held)| Fence { id: *id, attempt: held.attempt }).collect()
+    }
+
+    /// Runs to be written down as begun: all of them, or those that last.
+    pub(super) fn to_note(&mut self, now: Option<Ns>) -> Vec<Begun> {
+        if self.begun == 0 {
+            return Vec::new();
+        }
+        self.begun = 0;
+        let mut out = Vec::new();
+        for (id, held) in &mut self.held {
+            let Stage::Begun { at, started_us, queue_ns, is_noted: is_noted @ false } = &mut held.stage else {
+                continue;
+            };
+            if now.is_none_or(|now| *at + NOTE_AFTER_NS <= now) {
+                *is_noted = true;
+                let fence = Fence { id: *id, attempt: held.attempt };
+                out.push(Begun { fence, started_us: *started_us, queue_ns: *queue_ns });
+            } else {
+                self.begun += 1;
+            }
+        }
+        out
+    }
+
+    /// Whether an order of this lane could begin here right away.
+    pub(super) fn has_hand(&self, lane: Lane, needs: Room, hands: &[u32]) -> bool {
+        match lane {
+            Lane::ALONE => true,
+            _ if self.is_reserved => false,
+            Lane::STAFFED => needs.fits(self.free),
+            Lane(model) => self.in_hand.get(&lane).copied().unwrap_or(0) < hand(hands, model),
+        }
+    }
+
+    /// What could be taken up.
+    pub(super) fn want(&self, hands: &[u32]) -> Want {
+        if self.is_reserved {
+            return Want::default();
+        }
+        let free = |model: i16| {
+            let lane = Lane(model);
+            (lane, hand(hands, model).saturating_sub(self.in_hand.get(&lane).copied().unwrap_or(0)))
+        };
+        let staffed = if self.free == Room::default() { 0 } else { STAFFED };
+        let lanes = (0..hands.len() as i16).map(free).chain([(Lane::STAFFED, staffed)]);
+        Want { lanes: lanes.filter(|(_, orders)| *orders > 0).collect(), room: self.free }
+    }
+}
+
+fn hand(hands: &[u32], model: i16) -> u32 {
+    usize::try_from(model).ok().and_then(|model| hands.get(model)).copied().unwrap_or(0)
+}

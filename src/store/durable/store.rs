@@ -1,0 +1,320 @@
+//! The store's promises, kept over a database: what is asked of this node's own orders is answered from memory, everything
+//! else by the database.
+//!
+//! It deliberately shows no end that is not written.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::super::backend::{Appended, Change, Down, Stopped, What};
+use super::super::shares::{Load, TooMuch};
+use super::super::{
+    CancelAnswer, Counts, DeleteAnswer, Fence, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, NewJob, News,
+    NodeRow, Once, Page, Places, Query, Refused, Reply, Room, Store, Submitted,
+};
+use super::writer::{Append, Settle, load};
+use super::{Durable, House, locked};
+use crate::clock;
+use crate::domain::Ns;
+use crate::domain::client::Client;
+use crate::domain::id::OrderId;
+use crate::domain::job::{Attempt, Broken, ErrorKind, Job, OrderError, Status};
+use crate::domain::life::Happening;
+use crate::domain::record::StepRecord;
+
+/// How long a client waits for a write that will be done in any case.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Store for Durable {
+    fn durability(&self) -> &'static str {
+        self.0.backend.name()
+    }
+
+    fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Reply<Result<Submitted, Refused>> {
+        let load = batch.iter().map(load).fold(Load::default(), Load::plus);
+        let Some(owner) = batch.first().map(|new| new.job.owner.clone()) else {
+            return Reply::now(Ok(Submitted::Fresh));
+        };
+        let house = self.0.clone();
+        if let Err(too_much) = locked(&house.shares).take(&owner, load, house.room()) {
+            return Reply::now(Err(match too_much {
+                TooMuch::House => Refused::Full,
+                TooMuch::Client => Refused::Share,
+            }));
+        }
+        let (done, told) = oneshot::channel();
+        // Without the writer nobody answers, which is what the receiver sees.
+        let _ = house.appends.send(Append { batch, once, load, done });
+        Reply::later(async move {
+            match told.await.unwrap_or(Err(Down::Away))? {
+                Appended::Fresh => Ok(Submitted::Fresh),
+                Appended::Before(ids) => Ok(Submitted::Before(ids)),
+                Appended::KeyReused => Err(Refused::KeyReused),
+            }
+        })
+    }
+
+    fn claim(&self, free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)> {
+        let house = &self.0;
+        locked(&house.holdings).claiming(free, alone);
+        let claimed = house.desk.claim_now(free, alone, place, now, now_us);
+        let mut holdings = locked(&house.holdings);
+        for (job, _) in &claimed {
+            holdings.begin(job.id, now, now_us, job.queue_ns);
+        }
+        drop(holdings);
+        claimed
+    }
+
+    fn lapse(&self, now: Ns, now_us: i64) -> Reply<Lapsed> {
+        let (jobs, next) = self.0.desk.lapsed(now);
+        if jobs.is_empty() {
+            return Reply::now(Lapsed { jobs, next });
+        }
+        let house = self.0.clone();
+        Reply::later(async move {
+            let mut lapsed = Lapsed { jobs: Vec::new(), next };
+            for mut job in jobs {
+                let detail = "it had not begun by its start deadline".to_owned();
+                job.error = Some(OrderError { kind: ErrorKind::Expired, detail, at: None });
+                lapsed.jobs.extend(house.end_waiting(job, Happening::Expire, now_us).await);
+            }
+            lapsed
+        })
+    }
+
+    fn fill(&self, client: &Client) -> (Fill, Fill) {
+        locked(&self.0.shares).fill(client, self.0.room())
+    }
+
+    fn finish(&self, finish: Finish) -> Reply<Finished> {
+        let house = &self.0;
+        let id = finish.fence.id;
+        let Some(job) = house.desk.ending(&finish, house.bounds.retention_us) else {
+            return Reply::now(Finished::Stale);
+        };
+        let is_shutdown = finish.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Shutdown);
+        let (_, is_alone) = locked(&house.holdings).needs(id);
+        let change = if is_shutdown && !is_alone && !job.cancel_requested {
+            house.returned(&job, finish.finished_us)
+        } else {
+            house.end_of(job, &finish.records)
+        };
+        let good = if is_shutdown { Finished::Again } else { Finished::Written };
+        let Some(change) = change else {
+            // Lost while it ran: whoever holds it now writes its end.
+            house.desk.let_go(id);
+            locked(&house.holdings).let_go(id);
+            return Reply::now(Finished::Stale);
+        };
+        let told = house.send(change);
+        Reply::later(async move { if told.await.unwrap_or(false) { good } else { Finished::Stale } })
+    }
+
+    fn request_cancel(&self, id: OrderId, now_us: i64) -> Reply<Result<CancelAnswer, Down>> {
+        let house = self.0.clone();
+        if let Some(job) = house.desk.withdraw(id) {
+            return Reply::later(async move {
+                // It will be written in any case; only the answer does not wait for ever.
+                let ended = tokio::time::timeout(PATIENCE, house.end_waiting(job, Happening::Cancel, now_us));
+                match ended.await.map_err(|_| Down::Away)? {
+                    Some(job) => Ok(CancelAnswer::Canceled { job: Box::new(job), now: true }),
+                    None => house.cancel_elsewhere(id, now_us).await,
+                }
+            });
+        }
+        let running = house.desk.mark_cancel(id);
+        Reply::later(async move {
+            let answer = house.cancel_elsewhere(id, now_us).await;
+            // It runs here and is stopped, whether that could be written or not.
+            running.map_or(answer, |job| Ok(CancelAnswer::Running(job)))
+        })
+    }
+
+    fn get(&self, id: OrderId) -> Reply<Result<Lookup, Down>> {
+        match self.0.desk.get_now(id) {
+            found @ Lookup::Found(_) => Reply::now(Ok(found)),
+            Lookup::Absent => {
+                let said = self.0.backend.get(id);
+                Reply::later(async move { Ok(said.await?.map_or(Lookup::Absent, Lookup::Found)) })
+            }
+        }
+    }
+
+    fn steps(&self, id: OrderId) -> Reply<Result<Option<Arc<Vec<StepRecord>>>, Down>> {
+        if let Some(records) = self.0.desk.steps_now(id) {
+            return Reply::now(Ok(Some(records)));
+        }
+        if self.0.desk.active(id).is_some() {
+            return Reply::now(Ok(None));
+        }
+        let said = self.0.backend.steps(id);
+        Reply::later(async move { Ok(said.await?.map(Arc::new)) })
+    }
+
+    fn list(&self, query: Query) -> Reply<Result<Page, Down>> {
+        let house = self.0.clone();
+        Reply::later(async move {
+            house.note_all().await;
+            let mut page = house.backend.list(query).await?;
+            for job in &mut page.jobs {
+                if let Some(here) = house.desk.active(job.id).filter(|_| !job.status.is_done()) {
+                    *job = *here;
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    fn delete(&self, id: OrderId) -> Reply<Result<DeleteAnswer, Down>> {
+        if self.0.desk.active(id).is_some() {
+            return Reply::now(Ok(DeleteAnswer::Active));
+        }
+        let house = self.0.clone();
+        Reply::later(async move {
+            let answer = house.backend.delete(id).await?;
+            // What this node remembered of it.
+            house.desk.delete_now(id);
+            Ok(answer)
+        })
+    }
+
+    fn sweep(&self, now_us: i64) -> Reply<()> {
+        let house = self.0.clone();
+        Reply::later(async move {
+            house.desk.sweep_now(now_us);
+            let said = house.backend.tidy(house.bounds, now_us).await;
+            house.heard(&said);
+            if let Ok(tidied) = said {
+                house.tidied(tidied);
+            }
+        })
+    }
+
+    fn counts(&self) -> Reply<Result<Counts, Down>> {
+        let house = self.0.clone();
+        Reply::later(async move {
+            house.note_all().await;
+            house.backend.counts().await
+        })
+    }
+
+    fn here(&self) -> Here {
+        self.0.desk.here_now()
+    }
+
+    fn runs_here(&self, id: OrderId) -> bool {
+        self.0.desk.runs_here(id)
+    }
+
+    fn news(&self) -> Later<News> {
+        let house = self.0.clone();
+        Box::pin(async move {
+            loop {
+                house.rung.notified().await;
+                let news = std::mem::take(&mut *locked(&house.news));
+                if news != News::default() {
+                    return news;
+                }
+            }
+        })
+    }
+
+    fn close(&self) -> Reply<()> {
+        self.0.is_closed.store(true, Ordering::Release);
+        if !self.0.backend.is_shared() {
+            return Reply::now(());
+        }
+        let house = self.0.clone();
+        Reply::later(async move { house.give_back_all().await })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        locked(&self.0.down).map(|down| down.to_string())
+    }
+
+    fn caveat(&self) -> Option<String> {
+        self.0.backend.caveat()
+    }
+
+    fn nodes(&self) -> Reply<Result<Vec<NodeRow>, Down>> {
+        Reply::later(self.0.backend.nodes())
+    }
+}
+
+impl House {
+    /// Lets a change be written; the answer is whether its fence was good.
+    pub(super) fn send(&self, change: Change) -> oneshot::Receiver<bool> {
+        let (done, told) = oneshot::channel();
+        locked(&self.holdings).over(change.fence.id);
+        let _ = self.settles.send(Settle { change, done: Some(done) });
+        told
+    }
+
+    /// Ends a withdrawn order; `None` if it is not this node's any more.
+    async fn end_waiting(&self, mut job: Job, what: Happening, now_us: i64) -> Option<Job> {
+        job.live(job.life().after(what)?);
+        job.finished_us = Some(now_us);
+        job.retained_us = Some(now_us.saturating_add(self.bounds.retention_us));
+        let told = self.send(self.end_of(job.clone(), &[])?);
+        told.await.unwrap_or(false).then_some(job)
+    }
+
+    /// The change that gives back an order whose run is broken off by the end of this node.
+    fn returned(&self, job: &Job, ended_us: i64) -> Option<Change> {
+        let fence = Fence { id: job.id, attempt: locked(&self.holdings).attempt(job.id)? };
+        let attempt = Attempt {
+            attempt: fence.attempt,
+            node: self.me.node.clone(),
+            started_us: job.started_us,
+            ended_us,
+            why: Broken::Shutdown,
+        };
+        Some(Change { fence, what: What::Returned { attempt: Some(attempt), turn: 0 } })
+    }
+
+    async fn cancel_elsewhere(&self, id: OrderId, now_us: i64) -> Result<CancelAnswer, Down> {
+        Ok(match self.backend.cancel(id, now_us).await? {
+            Stopped::Now(job) => CancelAnswer::Canceled { job, now: true },
+            Stopped::Asked(job) => CancelAnswer::Running(job),
+            Stopped::Ended(job) if job.status == Status::Canceled => CancelAnswer::Canceled { job, now: false },
+            Stopped::Ended(job) => CancelAnswer::Ended(job),
+            Stopped::Absent => CancelAnswer::Absent,
+        })
+    }
+
+    /// Waits until everything that has begun is written down.
+    async fn note_all(&self) {
+        let begun = locked(&self.holdings).to_note(None);
+        let waits: Vec<_> = begun
+            .into_iter()
+            .map(|run| {
+                let what = What::Begun { started_us: run.started_us, queue_ns: run.queue_ns };
+                let (done, told) = oneshot::channel();
+                let _ = self.settles.send(Settle { change: Change { fence: run.fence, what }, done: Some(done) });
+                told
+            })
+            .collect();
+        for told in waits {
+            let _ = told.await;
+        }
+    }
+
+    /// Gives back everything that waits here.
+    async fn give_back_all(&self) {
+        let waiting = self.desk.withdraw_all();
+        let fences = waiting.into_iter().filter_map(|id| {
+            let attempt = locked(&self.holdings).attempt(id)?;
+            Some(Fence { id, attempt })
+        });
+        let what = || What::Returned { attempt: None, turn: 0 };
+        let told: Vec<_> = fences.map(|fence| self.send(Change { fence, what: what() })).collect();
+        for told in told {
+            let _ = told.await;
+        }
+        tracing::debug!(at = clock::now(), "gave back what waited");
+    }
+}

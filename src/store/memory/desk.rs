@@ -1,0 +1,208 @@
+//! What the memory store does, at once and under its one lock: the same a durable store does with the orders it holds.
+//!
+//! The table of promises is the trait [`crate::store::Store`]; it deliberately answers no future.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::Memory;
+use super::slots::{Body, Inner, Lane, Slot, Waiting, matches, weight};
+use crate::domain::Ns;
+use crate::domain::client::Client;
+use crate::domain::id::OrderId;
+use crate::domain::job::{ErrorKind, Job, OrderError, Status};
+use crate::domain::life::Happening;
+use crate::domain::record::StepRecord;
+use crate::domain::turns::Verdict;
+use crate::store::shares::{Load, TooMuch};
+use crate::store::{
+    CancelAnswer, Counts, DeleteAnswer, Fence, Finish, Here, Lapsed, Lookup, NewJob, Once, Page, Places, Query,
+    Refused, Room, Submitted, packed,
+};
+
+/// Slots looked at for one page. A filter that matches rarely gets short pages with a cursor, not a long lock.
+const SCAN: usize = 20_000;
+
+impl Memory {
+    pub(in crate::store) fn submit_now(&self, batch: Vec<NewJob>, once: Option<Once>) -> Result<Submitted, Refused> {
+        let mut guard = self.inner();
+        let inner = &mut *guard;
+        match once.as_ref().and_then(|once| inner.keys.before(once)) {
+            Some(Ok(ids)) => return Ok(Submitted::Before(ids)),
+            Some(Err(())) => return Err(Refused::KeyReused),
+            None => {}
+        }
+        if let Some(first) = batch.first() {
+            let bytes = batch.iter().map(|new| weight(&new.job)).sum();
+            let load = Load { orders: batch.len(), bytes };
+            inner.shares.take(&first.job.owner, load, self.house()).map_err(|too_much| match too_much {
+                TooMuch::House => Refused::Full,
+                TooMuch::Client => Refused::Share,
+            })?;
+        }
+        inner.counts.accepted += batch.len() as u64;
+        inner.counts.by_status[Status::Queued as usize] += batch.len() as u64;
+        if let Some(once) = once {
+            inner.keys.remember(once, batch.iter().map(|new| new.job.id).collect());
+        }
+        batch.into_iter().for_each(|new| inner.enqueue(new));
+        Ok(Submitted::Fresh)
+    }
+
+    pub(in crate::store) fn claim_now(
+        &self,
+        mut free: Room,
+        alone: bool,
+        place: Places<'_>,
+        now: Ns,
+        now_us: i64,
+    ) -> Vec<(Job, Room)> {
+        let mut guard = self.inner();
+        let Inner { lines, orders, .. } = &mut *guard;
+        let mut taken = Vec::new();
+        for (lane, line) in lines.served(alone) {
+            let judge = |client: &Client, waiting: &Waiting| {
+                if !orders.get(&waiting.id).is_some_and(Slot::waits) {
+                    return Verdict::Drop;
+                }
+                match lane {
+                    Lane::House(model) if place(model, client) => Verdict::Take,
+                    Lane::House(_) => Verdict::NotHim,
+                    Lane::Staffed | Lane::Alone if !waiting.needs.fits(free) => Verdict::Nobody,
+                    Lane::Staffed | Lane::Alone => {
+                        free.threads -= waiting.needs.threads;
+                        free.children -= waiting.needs.children;
+                        Verdict::Take
+                    }
+                }
+            };
+            line.hand_out(judge, |waiting| taken.push(waiting));
+        }
+        let begun = taken.into_iter().filter_map(|waiting| Some((guard.begin(&waiting, now, now_us)?, waiting.needs)));
+        begun.collect()
+    }
+
+    pub(in crate::store) fn lapse_now(&self, now: Ns, now_us: i64) -> Lapsed {
+        let mut inner = self.inner();
+        let mut lapsed = Lapsed::default();
+        while let Some((at, id)) = inner.deadlines.first().copied() {
+            let waits = inner.orders.get(&id).is_some_and(Slot::waits);
+            if waits && at > now {
+                lapsed.next = Some(at);
+                break;
+            }
+            inner.deadlines.pop_first();
+            if waits && let Some(mut job) = inner.take_active(id) {
+                let detail = "it had not begun by its start deadline".to_owned();
+                job.error = Some(OrderError { kind: ErrorKind::Expired, detail, at: None });
+                inner.end_waiting(job, Happening::Expire, now_us, &self.bounds);
+                lapsed.jobs.extend(inner.orders.get(&id).map(Slot::job));
+            }
+        }
+        lapsed
+    }
+
+    pub(in crate::store) fn finish_now(&self, finish: Finish) -> Option<()> {
+        let Fence { id, attempt } = finish.fence;
+        let mut inner = self.inner();
+        let life = inner.orders.get(&id)?.life().after(Happening::End { attempt, status: finish.status })?;
+        let mut job = inner.take_active(id)?;
+        job.error = finish.error;
+        job.concurrent_orders = finish.concurrent_orders;
+        job.summary = Some(Box::new(finish.summary));
+        inner.end(job, life, finish.finished_us, &finish.records, &self.bounds);
+        Some(())
+    }
+
+    pub(in crate::store) fn cancel_now(&self, id: OrderId, now_us: i64) -> CancelAnswer {
+        let mut inner = self.inner();
+        let Some(slot) = inner.orders.get_mut(&id) else { return CancelAnswer::Absent };
+        let Some(life) = slot.life().after(Happening::Cancel) else {
+            return CancelAnswer::Ended(Box::new(slot.job()));
+        };
+        match &mut slot.body {
+            Body::Active(job) if life.status == Status::Running => {
+                job.live(life);
+                CancelAnswer::Running(job.clone())
+            }
+            Body::Active(_) => {
+                if let Some(job) = inner.take_active(id) {
+                    inner.end_waiting(job, Happening::Cancel, now_us, &self.bounds);
+                }
+                let slot = inner.orders.get(&id);
+                slot.map_or(CancelAnswer::Absent, |s| CancelAnswer::Canceled { job: Box::new(s.job()), now: true })
+            }
+            Body::Ended(_) => CancelAnswer::Canceled { job: Box::new(slot.job()), now: false },
+        }
+    }
+
+    pub(in crate::store) fn get_now(&self, id: OrderId) -> Lookup {
+        self.inner().orders.get(&id).map_or(Lookup::Absent, |slot| Lookup::Found(Box::new(slot.job())))
+    }
+
+    pub(in crate::store) fn steps_now(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>> {
+        let bytes = match &self.inner().orders.get(&id)?.body {
+            Body::Active(_) => return None,
+            Body::Ended(bytes) => bytes.clone(),
+        };
+        // Outside the lock: the largest order has ten thousand records.
+        Some(Arc::new(packed::records(&bytes)?))
+    }
+
+    pub(in crate::store) fn list_now(&self, query: &Query) -> Page {
+        let lower = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let upper = query.before.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut page = Page::default();
+        let inner = self.inner();
+        if let (Bound::Excluded(a), Bound::Excluded(b)) = (lower, upper)
+            && a >= b
+        {
+            return page;
+        }
+        let mut range = inner.orders.range((lower, upper)).rev();
+        let mut last = None;
+        for (id, slot) in range.by_ref().take(SCAN) {
+            last = Some(*id);
+            if slot.may_match(query) {
+                let job = slot.job();
+                if matches(&job, query) {
+                    page.jobs.push(job);
+                    if page.jobs.len() == query.limit {
+                        break;
+                    }
+                }
+            }
+        }
+        page.next = range.next().and(last);
+        page
+    }
+
+    pub(in crate::store) fn delete_now(&self, id: OrderId) -> DeleteAnswer {
+        let mut inner = self.inner();
+        match inner.orders.get(&id) {
+            None => DeleteAnswer::Absent,
+            Some(Slot { body: Body::Active(_), .. }) => DeleteAnswer::Active,
+            Some(_) => {
+                inner.forget(id);
+                DeleteAnswer::Deleted
+            }
+        }
+    }
+
+    pub(in crate::store) fn sweep_now(&self, now_us: i64) {
+        let mut inner = self.inner();
+        while inner.ended.front().is_some_and(|(at, _)| at + self.bounds.retention_us <= now_us) {
+            inner.forget_oldest();
+        }
+    }
+
+    pub(in crate::store) fn here_now(&self) -> Here {
+        let counts = self.inner().counts;
+        Here { queued: counts.by_status[Status::Queued as usize], running: counts.by_status[Status::Running as usize] }
+    }
+
+    pub(in crate::store) fn counts_now(&self) -> Counts {
+        let inner = self.inner();
+        Counts { active_bytes: inner.shares.total().bytes, ..inner.counts }
+    }
+}
