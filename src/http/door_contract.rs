@@ -35,7 +35,7 @@ const BUT_PROBES: &[Shared] = &[
     Shared {
         status: "503",
         name: "HouseFull",
-        text: "As many connections are busy as there may be",
+        text: "As many connections are busy as there may be, or what keeps the orders does not answer",
         headers: &[("Retry-After", "Seconds")],
     },
 ];

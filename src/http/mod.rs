@@ -29,6 +29,7 @@ mod head;
 mod headers;
 pub mod house;
 pub mod keys;
+pub mod nodes;
 pub mod once;
 pub mod order_acts;
 pub mod order_list;
@@ -62,6 +63,7 @@ use crate::config_access::RateLimit;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
 use crate::lab::forecasts::Forecasts;
+use crate::store::NodeRow;
 
 /// What handlers share; one count to raise per request, not one per field.
 #[derive(Clone)]
@@ -85,6 +87,8 @@ impl std::ops::Deref for AppState {
 pub struct Shared {
     /// The kitchen.
     pub kitchen: Arc<Kitchen>,
+    /// This node, as it was when it started.
+    pub me: NodeRow,
     /// The comparisons.
     pub comparisons: Arc<Comparisons>,
     /// Where forecasts are made.

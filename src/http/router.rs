@@ -16,7 +16,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::problem::{self, Problem};
 use super::{
     AppState, access_contract, accuracy, all_events, batch, calibrations, catalog, comparison_events, comparisons,
-    door_contract, events, forecasts, house, order_acts, order_list, orders, pages, report, steps, timeline, trace,
+    door_contract, events, forecasts, house, nodes, order_acts, order_list, orders, pages, report, steps, timeline,
+    trace,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -47,6 +48,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(catalog::presets))
         .routes(routes!(catalog::limits))
         .routes(routes!(house::stats))
+        .routes(routes!(nodes::list))
         .routes(routes!(house::livez))
         .routes(routes!(house::readyz))
         .routes(routes!(house::healthz))

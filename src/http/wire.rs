@@ -6,7 +6,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::wire_parts::{At, CounterView, LabelsView, LinksView, SetupView, ValuesView, links, ms, signed_ms};
+pub use super::wire_parts::{
+    At, AttemptView, CounterView, LabelsView, LinksView, SetupView, ValuesView, links, ms, signed_ms,
+};
 pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
 use crate::domain::job::{ErrorKind, Job, Status};
@@ -66,6 +68,13 @@ pub struct OrderView<'a> {
     /// Number of its run; 0 before the first.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub attempt: u32,
+    /// The node that cooks it, or cooked it last; only where orders are kept in a database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<&'a str>,
+    /// Runs that did not come to their end, oldest first; only if there were any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 5)]
+    pub attempts: Vec<AttemptView<'a>>,
     /// Accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: At,
@@ -208,6 +217,8 @@ impl<'a> OrderView<'a> {
             retry_of: job.retry_of.map(|id| id.to_string()),
             traceparent: spec.traceparent.map(|trace| trace.to_string()),
             attempt: job.attempt,
+            node: job.history.as_ref().and_then(|history| history.node.as_deref()),
+            attempts: job.history.iter().flat_map(|history| &history.attempts).map(AttemptView::new).collect(),
             created_at: At(job.created_us),
             started_at: job.started_us.map(At),
             finished_at: job.finished_us.map(At),

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::domain::Ns;
-use crate::domain::job::{Job, Status};
+use crate::domain::job::{Attempt, Job, Status};
 use crate::domain::options;
 use crate::domain::recipe::{Recipe, Work};
 use crate::domain::spec::{ModelId, Setup};
@@ -167,5 +167,36 @@ impl CounterView {
         let expected = job.spec.increments().filter(|_| job.status == Status::Succeeded)?;
         let got = summary.totals.counted;
         Some(Self { expected, got, lost_updates: expected.saturating_sub(got) })
+    }
+}
+
+/// A run that did not come to its end, after which the order waited again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attempt)]
+pub struct AttemptView<'a> {
+    /// Its number.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub attempt: u32,
+    /// Where it ran.
+    pub node: &'a str,
+    /// Begun.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<At>,
+    /// Noticed to be over.
+    #[schema(value_type = String, format = DateTime)]
+    pub ended_at: At,
+    /// `node_lost`: its node was not heard of for longer than a lease. `shutdown`: its node was shut down.
+    pub why: &'static str,
+}
+
+impl<'a> AttemptView<'a> {
+    pub(super) fn new(attempt: &'a Attempt) -> Self {
+        Self {
+            attempt: attempt.attempt,
+            node: &attempt.node,
+            started_at: attempt.started_us.map(At),
+            ended_at: At(attempt.ended_us),
+            why: attempt.why.name(),
+        }
     }
 }

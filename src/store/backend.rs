@@ -72,7 +72,7 @@ pub struct Entry {
 /// Orders of one request: all are written, or none.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// At least one, all of one client.
+    /// All of one client. None: only whether the request was here before is asked, and `Fresh` says that it was not.
     pub entries: Vec<Entry>,
     /// What makes it take effect once: as long as the first of its orders is kept.
     pub once: Option<Once>,

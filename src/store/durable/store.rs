@@ -39,18 +39,26 @@ impl Store for Durable {
             return Reply::now(Ok(Submitted::Fresh));
         };
         let house = self.0.clone();
-        if let Err(too_much) = locked(&house.shares).take(&owner, load, house.room()) {
-            return Reply::now(Err(match too_much {
-                TooMuch::House => Refused::Full,
-                TooMuch::Client => Refused::Share,
-            }));
-        }
-        let (done, told) = oneshot::channel();
-        // Without the writer nobody answers, which is what the receiver sees.
-        let _ = house.appends.send(Append { batch, once, load, done });
+        let refused = match locked(&house.shares).take(&owner, load, house.room()) {
+            Ok(()) => None,
+            Err(TooMuch::House) => Some(Refused::Full),
+            Err(TooMuch::Client) => Some(Refused::Share),
+        };
+        let append = |batch, load| {
+            let (done, told) = oneshot::channel();
+            // Without the writer nobody answers, which is what the receiver sees.
+            let _ = house.appends.send(Append { batch, once: once.clone(), load, done });
+            told
+        };
+        let told = match refused {
+            None => append(batch, load),
+            // There is no room, but it may have been here before.
+            Some(_) if once.is_some() => append(Vec::new(), Load::default()),
+            Some(refused) => return Reply::now(Err(refused)),
+        };
         Reply::later(async move {
             match told.await.unwrap_or(Err(Down::Away))? {
-                Appended::Fresh => Ok(Submitted::Fresh),
+                Appended::Fresh => refused.map_or(Ok(Submitted::Fresh), Err),
                 Appended::Before(ids) => Ok(Submitted::Before(ids)),
                 Appended::KeyReused => Err(Refused::KeyReused),
             }
