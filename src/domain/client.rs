@@ -37,6 +37,12 @@ impl Client {
         Self("house".into())
     }
 
+    /// The client whose text ([`Self::as_str`]) a store has kept.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// As text, at most 68 bytes.
     #[must_use]
     pub fn as_str(&self) -> &str {

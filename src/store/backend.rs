@@ -225,21 +225,24 @@ pub trait Backend: Send + Sync + 'static {
     /// What an operator should know of its promises, as "a failover may lose acknowledged orders".
     fn caveat(&self) -> Option<String>;
 
-    /// Writes groups of orders; answers one by one. Durable when it answers.
+    /// Writes groups of orders; answers one by one. Durable when it answers. A group that is here already, told by the id
+    /// of its first order, is `Fresh` once more: whoever does not know whether it was written says it again.
     fn append(&self, groups: Vec<Group>) -> Said<Vec<Appended>>;
 
     /// Writes what became of orders this node holds; answers one by one whether the fence was good. Of one order at most one
-    /// change is in a batch. Saying the same end twice is good twice.
+    /// change is in a batch. Saying the same end twice is good twice, and so is a beginning. What is given back ends all the
+    /// same if somebody wants it stopped (`Canceled`), its comparison had it alone (`Failed`), or too many runs were lost.
     fn settle(&self, changes: Vec<Change>) -> Said<Vec<bool>>;
 
     /// Takes up orders that wait for any node, each lane's by turn. A backend that is not shared answers at its first call
     /// with all orders that have not ended, those that had begun as lost once more.
     fn take(&self, want: Want) -> Said<Vec<Taken>>;
 
-    /// Renews the leases of all these grants, and of no other, in one statement.
+    /// Renews the leases of all these grants, and of no other, in one statement. Without leases it only answers.
     fn renew(&self, held: Vec<Fence>) -> Said<Renewed>;
 
-    /// Gives back what lost nodes held, ends what may not begin any more, forgets what was kept long enough or is too much.
+    /// Gives back what lost nodes held, ends what may not begin any more (its start deadline has passed, no node holds it, no
+    /// run of it was broken), forgets what was kept long enough or is too much, first what ended first.
     /// `now_us` counts only where the database has no clock of its own.
     fn tidy(&self, bounds: Bounds, now_us: i64) -> Said<Tidied>;
 

@@ -10,6 +10,8 @@ mod memory;
 pub mod packed;
 mod reply;
 mod shares;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::sync::Arc;
 

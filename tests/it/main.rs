@@ -14,6 +14,14 @@ mod access_routes;
 #[cfg(feature = "tls")]
 mod access_tls;
 mod arrivals;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod backend_contract;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod backend_contract_door;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod backend_contract_kept;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod backend_contract_life;
 mod books;
 mod children_broken;
 mod children_death;
@@ -58,6 +66,7 @@ mod orders_batch;
 mod orders_door;
 mod orders_list;
 mod orders_waiting;
+mod packed;
 mod refusals;
 mod refusals_of_meaning;
 mod report;
@@ -66,6 +75,8 @@ mod seed_processes;
 mod seed_rows;
 mod seed_threads;
 mod simulate;
+#[cfg(feature = "sqlite")]
+mod sqlite_file;
 mod sse;
 mod store_contract;
 mod store_contract_door;

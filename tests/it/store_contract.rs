@@ -6,6 +6,7 @@
 
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pasta_fasta::domain::Ns;
@@ -199,4 +200,24 @@ pub(crate) fn status(store: &Blocking, id: OrderId) -> Status {
 #[test]
 fn memory_keeps_the_contract_of_a_store() {
     exercise(|bounds| Arc::new(Blocking(Arc::new(Memory::new(bounds)))));
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_store_over_a_file_keeps_the_same_contract() {
+    use pasta_fasta::store::sqlite::Sqlite;
+    use pasta_fasta::store::{Durable, Me};
+
+    let folder = std::env::temp_dir().join(format!("store-contract-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let count = AtomicUsize::new(0);
+    exercise(|bounds| {
+        let path = folder.join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
+        let (node, runtime) = (Arc::from("kitchen-1"), runtime());
+        let backend = Sqlite::open(&path, Arc::clone(&node), &["sequential", "asyncio", "multithreading"]).unwrap();
+        let me = Me { node, hands: vec![u32::MAX; 3] };
+        let store = runtime.block_on(Durable::open(Arc::new(backend), me, bounds, runtime.handle())).unwrap();
+        Arc::new(Blocking(Arc::new(store)))
+    });
+    std::fs::remove_dir_all(&folder).unwrap();
 }

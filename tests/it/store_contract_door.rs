@@ -92,7 +92,11 @@ pub(crate) fn once(make: Make) {
     assert_eq!(store.submit(batch(2), once(1, "k", 7)), Ok(Submitted::Before(placed.clone())));
     assert_eq!(store.submit(batch(2), once(1, "k", 8)), Err(Refused::KeyReused));
     assert_eq!(store.counts(), counts, "neither queued anything");
-    assert_eq!(store.submit(batch(1), once(2, "k", 9)), Ok(Submitted::Fresh), "another's key is another key");
+    assert_eq!(
+        store.submit(vec![new_of(&ids, 2, NONE)], once(2, "k", 9)),
+        Ok(Submitted::Fresh),
+        "another's key is another key"
+    );
     assert_eq!(store.submit(batch(1), once(1, "l", 7)), Ok(Submitted::Fresh));
     // Ended, deleted, and with it the key.
     for id in claim(&*store, NONE) {

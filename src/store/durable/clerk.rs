@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::super::backend::{Change, Down, Lane, Taken, Tidied, What};
-use super::super::memory::weight;
+use super::super::memory::{OVERHEAD_BYTES, weight};
 use super::super::shares::Load;
 use super::super::{Fence, NewJob};
 use super::holdings::Held;
@@ -32,13 +32,14 @@ pub(super) fn placed(mut new: NewJob, node: &Arc<str>) -> NewJob {
     new
 }
 
-/// Writes down, again and again, which runs have begun and last.
+/// Writes down, again and again, which runs have begun and last; and forgets what ended a while ago.
 pub(super) async fn note_begun(house: Weak<House>) {
     loop {
         tokio::time::sleep(NOTE).await;
         let Some(house) = house.upgrade() else { return };
         let begun = locked(&house.holdings).to_note(Some(clock::now()));
         house.note(begun);
+        house.desk.sweep_now(clock::wall_us());
     }
 }
 
@@ -132,7 +133,10 @@ impl House {
     /// What tidying up found.
     pub(super) fn tidied(&self, tidied: Tidied) {
         if self.backend.is_shared() {
-            let counted = |(owner, orders, bytes)| (owner, Load { orders: orders as usize, bytes: bytes as usize });
+            let counted = |(owner, orders, bytes): (_, u64, u64)| {
+                let (orders, bytes) = (orders as usize, bytes as usize);
+                (owner, Load { orders, bytes: bytes + orders * OVERHEAD_BYTES })
+            };
             locked(&self.shares).recount(tidied.shares.into_iter().map(counted));
         }
         locked(&self.tags).seen(tidied.waiting);

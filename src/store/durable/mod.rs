@@ -34,7 +34,7 @@ use crate::domain::job::{Job, Status};
 const LATELY_ENDED: usize = 4_096;
 /// Bytes of those.
 const LATELY_ENDED_BYTES: usize = 32 * 1024 * 1024;
-/// Microseconds they are remembered where other nodes can delete them: no longer than an answer takes.
+/// Microseconds they are remembered, since others may delete them: no longer than an answer takes.
 const LATELY_US: i64 = 1_000_000;
 
 /// Shortest time between two times of tidying up.
@@ -88,7 +88,7 @@ impl Durable {
             active_bytes: usize::MAX,
             ended_orders: LATELY_ENDED,
             ended_bytes: LATELY_ENDED_BYTES,
-            retention_us: if is_shared { LATELY_US } else { bounds.retention_us },
+            retention_us: LATELY_US,
         });
         let (appends, append_line) = mpsc::unbounded_channel();
         let (settles, settle_line) = mpsc::unbounded_channel();

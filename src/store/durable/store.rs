@@ -193,12 +193,13 @@ impl Store for Durable {
     fn sweep(&self, now_us: i64) -> Reply<()> {
         let house = self.0.clone();
         Reply::later(async move {
-            house.desk.sweep_now(now_us);
             let said = house.backend.tidy(house.bounds, now_us).await;
             house.heard(&said);
             if let Ok(tidied) = said {
                 house.tidied(tidied);
             }
+            // What the database has forgotten is not remembered here either.
+            house.desk.sweep_now(i64::MAX);
         })
     }
 
@@ -206,7 +207,9 @@ impl Store for Durable {
         let house = self.0.clone();
         Reply::later(async move {
             house.note_all().await;
-            house.backend.counts().await
+            let counts = house.backend.counts().await?;
+            // As the house counts them, for whose bound they are.
+            Ok(Counts { active_bytes: locked(&house.shares).total().bytes, ..counts })
         })
     }
 

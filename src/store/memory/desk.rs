@@ -191,7 +191,7 @@ impl Memory {
 
     pub(in crate::store) fn sweep_now(&self, now_us: i64) {
         let mut inner = self.inner();
-        while inner.ended.front().is_some_and(|(at, _)| at + self.bounds.retention_us <= now_us) {
+        while inner.ended.front().is_some_and(|(at, _)| at.saturating_add(self.bounds.retention_us) <= now_us) {
             inner.forget_oldest();
         }
     }

@@ -58,7 +58,7 @@ pub struct Memory {
 }
 
 /// What a map entry and its queue entries cost beside the order itself, roughly.
-const OVERHEAD_BYTES: usize = 96;
+pub(super) const OVERHEAD_BYTES: usize = 96;
 
 impl Memory {
     /// An empty store.
