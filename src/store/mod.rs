@@ -8,6 +8,8 @@ pub mod backend;
 mod durable;
 mod memory;
 pub mod packed;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod reply;
 mod shares;
 #[cfg(feature = "sqlite")]

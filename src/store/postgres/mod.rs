@@ -1,0 +1,204 @@
+//! Orders in a Postgres database that several nodes may share.
+//!
+//! Who holds what is said by the rows alone, in the database's time: `sql.rs` has every statement by which nodes share
+//! orders. It deliberately elects nobody and trusts no message: NOTIFY only makes things faster.
+
+mod fate;
+mod hints;
+mod line;
+mod open;
+mod read;
+mod rows;
+mod sql;
+mod tidy;
+mod write;
+
+use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_postgres::Config;
+
+use self::hints::Hints;
+use self::line::Line;
+pub use self::open::OpenError;
+use super::backend::{Appended, Change, Group, Hint, Renewed, Said, Stopped, Taken, Tidied, Want};
+use super::{Backend, Bounds, Counts, DeleteAnswer, Fence, Later, NodeRow, Page, Query};
+use crate::domain::id::OrderId;
+use crate::domain::job::Job;
+use crate::domain::record::StepRecord;
+
+/// Connections for whoever asks about one order or a page.
+const READERS: usize = 4;
+/// What somebody who placed an order waits for at most.
+const ANSWERS_IN: Duration = Duration::from_secs(3);
+/// What tidying up may take: longer than the server lets a statement run.
+const TIDIES_IN: Duration = Duration::from_secs(6);
+
+/// The database.
+pub struct Postgres(Arc<House>);
+
+struct House {
+    me: NodeRow,
+    /// The same name, as it is written most.
+    node: Arc<str>,
+    /// Names of the models, by number.
+    names: Box<[&'static str]>,
+    lease: Duration,
+    lease_us: i64,
+    config: Config,
+    appends: Line,
+    settles: Line,
+    takes: Line,
+    readers: Vec<Arc<Line>>,
+    /// Which of them is next.
+    turn: AtomicUsize,
+    /// On the runtime of whoever renews, so that nothing else can keep it waiting.
+    renewals: OnceLock<Line>,
+    /// Keeps the connection that listens.
+    _listens: Line,
+    hints: Mutex<Hints>,
+    caveat: Option<String>,
+    /// As the latest call that named it said; for orders that end here.
+    retention_us: AtomicI64,
+}
+
+impl Postgres {
+    /// Connects, brings the schema up to date, and says that this node is there. `names` are those of the models, by number.
+    pub async fn connect(
+        url: &str,
+        me: NodeRow,
+        lease: Duration,
+        names: &[&'static str],
+    ) -> Result<Self, OpenError> {
+        let config = open::config(url)?;
+        open::migrate(&config).await?;
+        let config = open::bounded(&config);
+        let line = |limit| Line::new(config.clone(), limit);
+        let takes = line(TIDIES_IN);
+        let said = takes.ask(sql::PROMISE, &[]).await;
+        let promise = said.ok().and_then(|rows| rows.into_iter().next());
+        let promise = promise.ok_or_else(|| OpenError::Unreachable("it let us in and did not answer".to_owned()))?;
+        let (listens, hears) = Line::listening(config.clone());
+        let house = House {
+            node: me.node.clone(),
+            me: NodeRow { started_us: promise.get(0), ..me },
+            names: names.into(),
+            lease,
+            lease_us: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
+            appends: line(ANSWERS_IN),
+            settles: line(ANSWERS_IN),
+            takes,
+            readers: (0..READERS).map(|_| Arc::new(line(ANSWERS_IN))).collect(),
+            turn: AtomicUsize::new(0),
+            renewals: OnceLock::new(),
+            _listens: listens,
+            hints: Mutex::new(Hints::new(hears)),
+            caveat: caveat(promise.get(1), promise.get(2), promise.get(3)),
+            retention_us: AtomicI64::new(Bounds::default().retention_us),
+            config,
+        };
+        Ok(Self(Arc::new(house)))
+    }
+
+    /// Brings the schema up to date and does nothing else.
+    pub async fn migrate(url: &str) -> Result<(), OpenError> {
+        open::migrate(&open::config(url)?).await
+    }
+
+    fn say<T: 'static, F: Future<Output = T> + Send + 'static>(&self, act: impl FnOnce(Arc<House>) -> F) -> Later<T> {
+        Box::pin(act(self.0.clone()))
+    }
+}
+
+impl House {
+    fn renewals(&self) -> &Line {
+        self.renewals.get_or_init(|| Line::new(self.config.clone(), ANSWERS_IN))
+    }
+}
+
+/// What the settings of the database do not promise.
+fn caveat(synchronous_standbys: &str, standbys: i64, fsync: &str) -> Option<String> {
+    if fsync == "off" {
+        return Some("the database runs with fsync off: a crash of its machine may lose acknowledged orders".to_owned());
+    }
+    let is_asynchronous = standbys > 0 && synchronous_standbys.is_empty();
+    is_asynchronous.then(|| "the standbys are asynchronous: a failover may lose acknowledged orders".to_owned())
+}
+
+impl Backend for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn lease(&self) -> Duration {
+        self.0.lease
+    }
+
+    fn caveat(&self) -> Option<String> {
+        self.0.caveat.clone()
+    }
+
+    fn append(&self, groups: Vec<Group>) -> Said<Vec<Appended>> {
+        self.say(|house| async move { house.append(groups).await })
+    }
+
+    fn settle(&self, changes: Vec<Change>) -> Said<Vec<bool>> {
+        self.say(|house| async move { house.settle(changes).await })
+    }
+
+    fn take(&self, want: Want) -> Said<Vec<Taken>> {
+        self.say(|house| async move { house.take(want).await })
+    }
+
+    fn renew(&self, held: Vec<Fence>) -> Said<Renewed> {
+        self.say(|house| async move { house.renew(held).await })
+    }
+
+    fn tidy(&self, bounds: Bounds, _now_us: i64) -> Said<Tidied> {
+        self.say(|house| async move { house.tidy(bounds).await })
+    }
+
+    fn cancel(&self, id: OrderId, _now_us: i64) -> Said<Stopped> {
+        self.say(|house| async move { house.cancel(id).await })
+    }
+
+    fn get(&self, id: OrderId) -> Said<Option<Box<Job>>> {
+        self.say(|house| async move { house.get(id).await })
+    }
+
+    fn steps(&self, id: OrderId) -> Said<Option<Vec<StepRecord>>> {
+        self.say(|house| async move { house.steps(id).await })
+    }
+
+    fn list(&self, query: Query) -> Said<Page> {
+        self.say(|house| async move { house.list(query).await })
+    }
+
+    fn delete(&self, id: OrderId) -> Said<DeleteAnswer> {
+        self.say(|house| async move { house.delete(id).await })
+    }
+
+    fn counts(&self) -> Said<Counts> {
+        self.say(|house| async move { house.counts().await })
+    }
+
+    fn nodes(&self) -> Said<Vec<NodeRow>> {
+        self.say(|house| async move { house.nodes().await })
+    }
+
+    fn hint(&self) -> Later<Hint> {
+        self.say(|house| async move {
+            match house.hints.lock().await.next(&house.node).await {
+                Some(hint) => hint,
+                // The service ends.
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
