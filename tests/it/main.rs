@@ -67,6 +67,10 @@ mod orders_door;
 mod orders_list;
 mod orders_waiting;
 mod packed;
+#[cfg(feature = "postgres")]
+mod pg_server;
+#[cfg(feature = "postgres")]
+mod postgres_contract;
 mod refusals;
 mod refusals_of_meaning;
 mod report;

@@ -68,8 +68,7 @@ pub(super) struct Moment {
 impl Moment {
     /// A grant is over without an end: it waits again, or has ended by that.
     pub(super) fn again(self, mut kept: Kept, broken: Option<Attempt>, turn: Option<i64>) -> Move {
-        let (grant, asked, is_alone) =
-            (kept.overlay.grant, kept.overlay.cancel_requested, kept.lane == Lane::ALONE);
+        let (grant, asked, is_alone) = (kept.overlay.grant, kept.overlay.cancel_requested, kept.lane == Lane::ALONE);
         let lost = kept.overlay.attempts.len() as u32;
         let life = |status| Life { status, attempt: grant, cancel_requested: asked, lost };
         let next = match broken {

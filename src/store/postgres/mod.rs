@@ -66,12 +66,7 @@ struct House {
 
 impl Postgres {
     /// Connects, brings the schema up to date, and says that this node is there. `names` are those of the models, by number.
-    pub async fn connect(
-        url: &str,
-        me: NodeRow,
-        lease: Duration,
-        names: &[&'static str],
-    ) -> Result<Self, OpenError> {
+    pub async fn connect(url: &str, me: NodeRow, lease: Duration, names: &[&'static str]) -> Result<Self, OpenError> {
         let config = open::config(url)?;
         open::migrate(&config).await?;
         let config = open::bounded(&config);
@@ -99,6 +94,7 @@ impl Postgres {
             retention_us: AtomicI64::new(Bounds::default().retention_us),
             config,
         };
+        house.renew(&house.takes, Vec::new()).await.map_err(|down| OpenError::Unreachable(down.to_string()))?;
         Ok(Self(Arc::new(house)))
     }
 
@@ -121,7 +117,9 @@ impl House {
 /// What the settings of the database do not promise.
 fn caveat(synchronous_standbys: &str, standbys: i64, fsync: &str) -> Option<String> {
     if fsync == "off" {
-        return Some("the database runs with fsync off: a crash of its machine may lose acknowledged orders".to_owned());
+        return Some(
+            "the database runs with fsync off: a crash of its machine may lose acknowledged orders".to_owned(),
+        );
     }
     let is_asynchronous = standbys > 0 && synchronous_standbys.is_empty();
     is_asynchronous.then(|| "the standbys are asynchronous: a failover may lose acknowledged orders".to_owned())
@@ -157,7 +155,7 @@ impl Backend for Postgres {
     }
 
     fn renew(&self, held: Vec<Fence>) -> Said<Renewed> {
-        self.say(|house| async move { house.renew(held).await })
+        self.say(|house| async move { house.renew(house.renewals(), held).await })
     }
 
     fn tidy(&self, bounds: Bounds, _now_us: i64) -> Said<Tidied> {

@@ -18,7 +18,9 @@ pub enum OpenError {
     #[error("the address of the database cannot be read: {0}")]
     Address(String),
     /// TLS is asked for.
-    #[error("sslmode=require is not supported yet: put a TLS proxy before the database, or use sslmode=disable on a trusted network")]
+    #[error(
+        "sslmode=require is not supported yet: put a TLS proxy before the database, or use sslmode=disable on a trusted network"
+    )]
     Tls,
     /// It does not answer, or lets nobody in.
     #[error("cannot connect to the database: {0}")]
@@ -71,8 +73,7 @@ pub(super) fn bounded(config: &Config) -> Config {
 
 /// Brings the schema up to date; who comes second waits for the first, and finds nothing to do.
 pub(super) async fn migrate(config: &Config) -> Result<(), OpenError> {
-    let (mut client, connection) =
-        config.connect(NoTls).await.map_err(|error| OpenError::Unreachable(told(&error)))?;
+    let (mut client, connection) = config.connect(NoTls).await.map_err(|error| OpenError::Unreachable(told(&error)))?;
     let driven = async {
         // How it ended is in the answers of whoever used it.
         let _ = connection.await;

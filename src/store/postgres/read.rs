@@ -43,8 +43,7 @@ impl House {
         let one_more = limit + 1;
         // Unfiltered, the one more is looked for behind the last that is looked at.
         let scan = if is_filtered { SCAN } else { one_more };
-        let found =
-            line.ask(sql::LIST, &[&after, &before, &scan, &status, &model, &owner, &labels, &one_more]).await?;
+        let found = line.ask(sql::LIST, &[&after, &before, &scan, &status, &model, &owner, &labels, &one_more]).await?;
         let shown = found.iter().take(query.limit).map(|row| Ok(Kept::read(row)?.now()));
         let jobs = shown.collect::<Result<Vec<_>, Down>>()?;
         let mut next = if found.len() > query.limit { jobs.last().map(|job| job.id) } else { None };

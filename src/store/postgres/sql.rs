@@ -22,7 +22,11 @@ macro_rules! now_us {
 /// Whether any other node may want to hear something: one alone is not rung for. `$node` is this one.
 macro_rules! others {
     ($node:literal) => {
-        concat!("EXISTS (SELECT FROM nodes WHERE node <> ", $node, " AND seen > clock_timestamp() - interval '1 minute')")
+        concat!(
+            "EXISTS (SELECT FROM nodes WHERE node <> ",
+            $node,
+            " AND seen > clock_timestamp() - interval '1 minute')"
+        )
     };
 }
 
@@ -42,7 +46,7 @@ pub(super) const APPEND: &str = concat!(
     "
 WITH told AS (
     SELECT *, CASE WHEN held THEN $1 END AS node,
-           CASE WHEN held THEN clock_timestamp() + $2 * interval '1 microsecond' END AS lease_until,
+           CASE WHEN held THEN clock_timestamp() + $2::int8 * interval '1 microsecond' END AS lease_until,
            clock_timestamp() + expires_us * interval '1 microsecond' AS expires_at
       FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::jsonb[], $8::int2[], $9::int8[], $10::int4[],
                   $11::int4[], $12::bool[], $13::int8[], $14::int8[], $15::text[], $16::uuid[], $17::bytea[], $18::bytea[])
@@ -52,7 +56,7 @@ WITH told AS (
     INSERT INTO orders (id, owner, status, model, labels, lane, turn, threads, children, attempt, node, lease_until,
                         expires_at, bytes, once_key, once_fingerprint, once_ids, format, body)
     SELECT id, owner, 0, model, labels, lane, turn, threads, children, held::int, node, lease_until,
-           expires_at, bytes, once_key, once_fingerprint, once_ids, $19, body
+           expires_at, bytes, once_key, once_fingerprint, once_ids, $19::int2, body
       FROM told WHERE id = first
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -60,7 +64,7 @@ WITH told AS (
     INSERT INTO orders (id, owner, status, model, labels, lane, turn, threads, children, attempt, node, lease_until,
                         expires_at, bytes, format, body)
     SELECT id, owner, 0, model, labels, lane, turn, threads, children, held::int, node, lease_until,
-           expires_at, bytes, $19, body
+           expires_at, bytes, $19::int2, body
       FROM told WHERE id <> first AND first IN (SELECT id FROM firsts)
     RETURNING id
 ), written AS (
@@ -163,7 +167,7 @@ WITH want AS (
       FROM waiting WINDOW upto AS (PARTITION BY lane ORDER BY turn, id)
 ), taken AS (
     UPDATE orders o SET attempt = o.attempt + 1, node = $5, started_us = NULL, queue_ns = 0,
-                        lease_until = clock_timestamp() + $6 * interval '1 microsecond'
+                        lease_until = clock_timestamp() + $6::int8 * interval '1 microsecond'
       FROM line
      WHERE o.id = line.id AND (line.lane <> 1000 OR line.threads <= $3 AND line.children <= $4)
     RETURNING ",
@@ -183,7 +187,7 @@ WITH held AS (
     ON CONFLICT (node) DO UPDATE SET version = excluded.version, started = excluded.started, seen = excluded.seen,
            models = excluded.models, cores = excluded.cores, threads = excluded.threads, children = excluded.children
 )
-UPDATE orders o SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+UPDATE orders o SET lease_until = clock_timestamp() + $2::int8 * interval '1 microsecond'
   FROM held h WHERE o.id = h.id AND o.attempt = h.attempt AND o.node = $1 AND o.status < 2
 RETURNING o.id, o.attempt, o.cancel_requested";
 
@@ -195,23 +199,31 @@ SELECT 's' AS what, owner, 0::int2 AS lane, count(*) AS orders, sum(bytes)::int8
 UNION ALL
 SELECT 'w', '', lane, count(*), min(turn) FROM orders WHERE status = 0 AND node IS NULL GROUP BY lane
 UNION ALL
-SELECT 'd', '', 0, 1, 0
+SELECT 'd', '', 0::int2, 1, 0
  WHERE EXISTS (SELECT FROM orders WHERE status < 2 AND node IS NOT NULL AND lease_until < clock_timestamp())
     OR EXISTS (SELECT FROM orders WHERE status = 0 AND node IS NULL AND expires_at IS NOT NULL AND history IS NULL
                                     AND expires_at <= clock_timestamp())
 UNION ALL
-SELECT 'f', '', 0, 1, 0 FROM (SELECT sum(kept) AS kept, sum(ended_bytes) AS bytes FROM tally) AS t
- WHERE t.kept > $2 OR t.bytes > $3
-    OR (SELECT min(ended_at) FROM orders WHERE ended_at IS NOT NULL) <= clock_timestamp() - $1 * interval '1 microsecond'
+SELECT 'f', '', 0::int2, 1, 0 FROM (SELECT sum(kept)::int8 AS kept, sum(ended_bytes)::int8 AS bytes FROM tally) AS t
+ WHERE t.kept > $2::int8 OR t.bytes > $3::int8
+    OR (SELECT min(ended_at) FROM orders WHERE ended_at IS NOT NULL) <= clock_timestamp() - $1::int8 * interval '1 microsecond'
     OR EXISTS (SELECT FROM nodes WHERE seen < clock_timestamp() - interval '1 hour')";
 
 /// Orders whose holder has not renewed in time, and orders nobody may begin any more.
 pub(super) const DUE: &str = concat!(
     "
-(SELECT ", kept!(), ", ", now_us!(), " AS now_us
+(SELECT ",
+    kept!(),
+    ", ",
+    now_us!(),
+    " AS now_us
    FROM orders o WHERE status < 2 AND node IS NOT NULL AND lease_until < clock_timestamp() LIMIT $1)
 UNION ALL
-(SELECT ", kept!(), ", ", now_us!(), "
+(SELECT ",
+    kept!(),
+    ", ",
+    now_us!(),
+    "
    FROM orders o WHERE status = 0 AND node IS NULL AND expires_at IS NOT NULL AND history IS NULL
                    AND expires_at <= clock_timestamp() LIMIT $1)"
 );
@@ -226,12 +238,12 @@ WITH mine AS MATERIALIZED (
       FROM (SELECT id, bytes, ended_at FROM orders WHERE ended_at IS NOT NULL ORDER BY ended_at, id LIMIT $4) AS o
     WINDOW upto AS (ORDER BY ended_at, id)
 ), house AS (
-    SELECT sum(kept) AS kept, sum(ended_bytes) AS bytes FROM tally
+    SELECT sum(kept)::int8 AS kept, sum(ended_bytes)::int8 AS bytes FROM tally
 ), gone AS (
     DELETE FROM orders USING oldest o, house h
      WHERE orders.id = o.id AND (SELECT is_mine FROM mine)
-       AND (o.ended_at <= clock_timestamp() - $1 * interval '1 microsecond'
-            OR h.kept - o.nth >= $2 OR h.bytes - o.upto + o.bytes > $3)
+       AND (o.ended_at <= clock_timestamp() - $1::int8 * interval '1 microsecond'
+            OR h.kept - o.nth >= $2::int8 OR h.bytes - o.upto + o.bytes > $3::int8)
     RETURNING orders.bytes
 ), sums AS (
     SELECT count(*) AS orders, sum(bytes) AS bytes FROM gone
@@ -248,7 +260,8 @@ pub(super) const FIND: &str =
     concat!("SELECT ", kept!(), ", ", now_us!(), " AS now_us FROM orders o WHERE o.id = ANY($1)");
 
 /// Asks the holder of this grant to stop, and rings for him.
-pub(super) const ASK: &str = concat!(
+pub(super) const ASK: &str =
+    concat!(
     "UPDATE orders o SET cancel_requested = true WHERE o.id = $1 AND o.attempt = $2 AND o.node = $3 AND o.status < 2
      RETURNING ", kept!(), ", pg_notify('pasta_fasta', 'c' || o.node)"
 );
@@ -275,7 +288,9 @@ pub(super) const BODY: &str = "SELECT format, body FROM orders WHERE id = $1 AND
 /// A page of a list, and one more: at most so many rows are looked at, the youngest first.
 pub(super) const LIST: &str = concat!(
     "
-SELECT ", kept!(), "
+SELECT ",
+    kept!(),
+    "
   FROM (SELECT * FROM orders WHERE id > $1 AND id < $2 ORDER BY id DESC LIMIT $3) AS o
  WHERE ($4::int2[] IS NULL OR o.status = ANY($4)) AND ($5::text IS NULL OR o.model = $5)
    AND ($6::text IS NULL OR o.owner = $6) AND ($7::jsonb IS NULL OR o.labels @> $7)
@@ -283,8 +298,7 @@ SELECT ", kept!(), "
 );
 
 /// The last row such a page looked at, and whether there is one behind it.
-pub(super) const LIST_END: &str =
-    "SELECT id FROM orders WHERE id > $1 AND id < $2 ORDER BY id DESC OFFSET $3 LIMIT 2";
+pub(super) const LIST_END: &str = "SELECT id FROM orders WHERE id > $1 AND id < $2 ORDER BY id DESC OFFSET $3 LIMIT 2";
 
 /// The counts of this moment.
 pub(super) const COUNTS: &str = "
@@ -301,6 +315,8 @@ SELECT node, version, (extract(epoch FROM started) * 1000000)::int8, (extract(ep
 
 /// Now, how commits wait for standbys, and how many standbys there are.
 pub(super) const PROMISE: &str = concat!(
-    "SELECT ", now_us!(), ", current_setting('synchronous_standby_names'), \
+    "SELECT ",
+    now_us!(),
+    ", current_setting('synchronous_standby_names'), \
      (SELECT count(*) FROM pg_stat_replication), current_setting('fsync')"
 );

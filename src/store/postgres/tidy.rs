@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::fate::To;
+use super::line::Line;
 use super::rows::{KEPT_COLUMNS, Kept};
 use super::{House, sql};
 use crate::domain::client::Client;
@@ -32,10 +33,8 @@ impl House {
             return Ok(Vec::new());
         }
         let (threads, children) = (i64::from(want.room.threads), i64::from(want.room.children));
-        let taken = self
-            .takes
-            .ask(sql::TAKE, &[&lanes, &most, &threads, &children, &&*self.node, &self.lease_us])
-            .await?;
+        let taken =
+            self.takes.ask(sql::TAKE, &[&lanes, &most, &threads, &children, &&*self.node, &self.lease_us]).await?;
         let read = |row: &tokio_postgres::Row| {
             let kept = Kept::read(row)?;
             let fence = Fence { id: kept.job.id, attempt: kept.overlay.grant };
@@ -46,19 +45,27 @@ impl House {
         taken.iter().map(read).collect()
     }
 
-    pub(super) async fn renew(&self, held: Vec<Fence>) -> Result<Renewed, Down> {
+    /// Renews these grants by this connection, and says that this node lives.
+    pub(super) async fn renew(&self, line: &Line, held: Vec<Fence>) -> Result<Renewed, Down> {
         let ids: Vec<Uuid> = held.iter().map(|fence| fence.id.0).collect();
         let attempts: Vec<i32> = held.iter().map(|fence| fence.attempt.cast_signed()).collect();
         let me = &self.me;
-        let [cores, threads, children] =
-            [me.capacity.cores, me.capacity.threads, me.capacity.children].map(|n| i32::try_from(n).unwrap_or(i32::MAX));
-        let renewed = self
-            .renewals()
+        let [cores, threads, children] = [me.capacity.cores, me.capacity.threads, me.capacity.children]
+            .map(|n| i32::try_from(n).unwrap_or(i32::MAX));
+        let renewed = line
             .ask(
                 sql::RENEW,
                 &[
-                    &&*self.node, &self.lease_us, &ids, &attempts, &me.version, &me.started_us, &me.models, &cores,
-                    &threads, &children,
+                    &&*self.node,
+                    &self.lease_us,
+                    &ids,
+                    &attempts,
+                    &me.version,
+                    &me.started_us,
+                    &me.models,
+                    &cores,
+                    &threads,
+                    &children,
                 ],
             )
             .await?;

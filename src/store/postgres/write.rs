@@ -53,15 +53,33 @@ impl House {
         if rows.id.is_empty() {
             return Ok(HashSet::new());
         }
-        let NewRows { id, first, owner, model, labels, lane, turn, threads, children, held, expires, bytes, .. } = &rows;
+        let NewRows { id, first, owner, model, labels, lane, turn, threads, children, held, expires, bytes, .. } =
+            &rows;
         let NewRows { once_key, once_fingerprint, once_ids, body, .. } = &rows;
         let written = self
             .appends
             .ask(
                 sql::APPEND,
                 &[
-                    &&*self.node, &self.lease_us, id, first, owner, model, labels, lane, turn, threads, children, held,
-                    expires, bytes, once_key, once_fingerprint, once_ids, body, &FORMAT,
+                    &&*self.node,
+                    &self.lease_us,
+                    id,
+                    first,
+                    owner,
+                    model,
+                    labels,
+                    lane,
+                    turn,
+                    threads,
+                    children,
+                    held,
+                    expires,
+                    bytes,
+                    once_key,
+                    once_fingerprint,
+                    once_ids,
+                    body,
+                    &FORMAT,
                 ],
             )
             .await?;
@@ -111,10 +129,7 @@ impl House {
     }
 
     /// What becomes of orders this node gives back, of those it still holds.
-    async fn given_back(
-        &self,
-        back: HashMap<OrderId, (Fence, &Option<Attempt>, i64)>,
-    ) -> Result<Vec<Move>, Down> {
+    async fn given_back(&self, back: HashMap<OrderId, (Fence, &Option<Attempt>, i64)>) -> Result<Vec<Move>, Down> {
         if back.is_empty() {
             return Ok(Vec::new());
         }
@@ -158,8 +173,20 @@ impl House {
             .ask(
                 sql::SETTLE,
                 &[
-                    &&*self.node, &ids, &attempts, &holders, &asked, &late, &status, &started, &queue, &turns, &history,
-                    &cancels, &body, &FORMAT,
+                    &&*self.node,
+                    &ids,
+                    &attempts,
+                    &holders,
+                    &asked,
+                    &late,
+                    &status,
+                    &started,
+                    &queue,
+                    &turns,
+                    &history,
+                    &cancels,
+                    &body,
+                    &FORMAT,
                 ],
             )
             .await?;
