@@ -30,7 +30,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API, the API docs and the page.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Cook one order without a server: narration, Gantt chart, timings.
     Cook(Box<Cook>),
     /// Compare the models on one kind of work: which one, how many?

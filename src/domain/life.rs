@@ -103,7 +103,7 @@ impl Life {
                 Some(Self { status: Running, attempt: self.attempt.saturating_add(1), ..self })
             }
             (Queued, Happening::Cancel) => Some(Self { status: Canceled, cancel_requested: true, ..self }),
-            (Queued, Happening::Expire) if self.attempt == 0 => to(Expired),
+            (Queued, Happening::Expire) if self.lost == 0 => to(Expired),
             (Running, Happening::Cancel) => Some(Self { cancel_requested: true, ..self }),
             (Running, Happening::End { attempt, status }) if attempt == self.attempt => {
                 if status.is_done() && status != Expired { to(status) } else { None }

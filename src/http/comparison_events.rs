@@ -17,8 +17,9 @@ use super::caller::Caller;
 use super::comparison_wire::view;
 use super::comparisons::find;
 use super::event_id;
-use super::events::{self, CLOSING, LOOK, RETRY, Seat, Tells};
+use super::events::{self, CLOSING, LOOK, RETRY, Tells};
 use super::problem::Problem;
+use super::seat::Seat;
 use crate::domain::id::OrderId;
 use crate::lab::comparison::{Comparison, Told};
 

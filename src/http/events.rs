@@ -15,16 +15,14 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::caller::Caller;
 use super::event_id;
 use super::orders::{LOOK_ELSEWHERE, find, id};
-use super::problem::{self, Problem};
+use super::problem::Problem;
+use super::seat::Seat;
 use super::wire::{self, OrderView, ms};
-use crate::clock;
-use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::record::Outcome;
@@ -41,35 +39,12 @@ const PROGRESS: Duration = Duration::from_millis(100);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a client is told to wait before it reconnects.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
-/// How long a stream lives before the client has to come again: so that nobody holds a seat for ever.
-const AGE: Duration = Duration::from_secs(3_600);
-
 /// Name of the last event when the service ends, or the stream has become too old: come again.
 pub(super) const CLOSING: &str = "closing";
 /// Step events written out at one look, some 10 KiB, and looked up beforehand, 12 KiB: what a client that does not read
 /// costs beside its connection.
 const AT_ONCE: usize = 16;
 const AHEAD: usize = 512;
-
-/// A stream's seat, given up with it.
-pub(super) struct Seat {
-    until: Ns,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Seat {
-    /// A seat for one more stream.
-    pub(super) fn take(app: &AppState) -> Result<Self, Problem> {
-        let full = |_| Problem::new(&problem::STREAMS, format!("{} event streams are open", limits::STREAMS));
-        let permit = app.streams.clone().try_acquire_owned().map_err(full)?;
-        Ok(Self { until: clock::now() + clock::ns(AGE), _permit: permit })
-    }
-
-    /// Whether the stream has to end.
-    pub(super) fn is_over(&self, app: &AppState) -> bool {
-        app.is_closing() || clock::now() >= self.until
-    }
-}
 
 /// One event. JSON has no raw line breaks, so user text cannot split a frame.
 pub(super) fn event(name: &str, data: &impl Serialize) -> Event {

@@ -43,6 +43,7 @@ pub mod report;
 pub mod request;
 pub mod request_id;
 pub mod router;
+mod seat;
 pub mod server;
 mod socket;
 pub mod steps;

@@ -89,5 +89,10 @@ pub async fn list(State(app): State<AppState>) -> Result<Response<Body>, Problem
         },
         held_orders: u64::from(row.held),
     };
-    Ok(json(StatusCode::OK, &Nodes { data: nodes.into_iter().map(node).collect() }))
+    // A file knows its one node by name only.
+    let known = |row: NodeRow| match row.node == app.me.node {
+        true => NodeRow { models: app.me.models.clone(), capacity: app.me.capacity, ..row },
+        false => row,
+    };
+    Ok(json(StatusCode::OK, &Nodes { data: nodes.into_iter().map(known).map(node).collect() }))
 }

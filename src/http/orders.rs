@@ -17,6 +17,7 @@ use super::once;
 use super::problem::{self, Problem};
 use super::request::{self, Hold, Params};
 use super::wire::{self, OrderView};
+use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
@@ -185,18 +186,21 @@ async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: 
         return Ok(job);
     }
     // Time being up is no error: the order is answered as it stands.
-    let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    let until = clock::now() + clock::ns(Duration::from_secs(seconds));
     tokio::pin!(ended);
-    while !kitchen.cooks(id) {
-        // It waits, or runs elsewhere, whose news may not reach this node: look now and then.
-        let look = until.min(tokio::time::Instant::now() + LOOK_ELSEWHERE);
-        let heard = app.before_closing(tokio::time::timeout_at(look, ended.as_mut())).await;
-        let job = find(kitchen, caller, id).await?;
-        if heard.is_none_or(|heard| heard.is_ok()) || job.status.is_done() || tokio::time::Instant::now() >= until {
-            return Ok(job);
+    loop {
+        let left = Duration::from_nanos(until.saturating_sub(clock::now()));
+        // What waits, or runs elsewhere, may end without this node hearing of it: look now and then.
+        let look = if kitchen.cooks(id) { left } else { left.min(LOOK_ELSEWHERE) };
+        let heard = app.before_closing(tokio::time::timeout(look, ended.as_mut())).await;
+        let is_over = heard.is_none_or(|heard| heard.is_ok()) || look == left;
+        if is_over {
+            break;
+        }
+        if find(kitchen, caller, id).await?.status.is_done() {
+            break;
         }
     }
-    let _ = app.before_closing(tokio::time::timeout_at(until, ended)).await;
     find(kitchen, caller, id).await
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use super::wire_parts::{
-    At, AttemptView, CounterView, LabelsView, LinksView, SetupView, ValuesView, links, ms, signed_ms,
+    At, AttemptView, CounterView, LabelsView, LinksView, SetupView, TimingsView, ValuesView, links, ms, signed_ms,
 };
 pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
@@ -68,11 +68,9 @@ pub struct OrderView<'a> {
     /// Number of its run; 0 before the first.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub attempt: u32,
-    /// The node that cooks it, or cooked it last; only where orders are kept in a database.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The node that cooks it, or cooked it last; null where orders are kept in memory.
     pub node: Option<&'a str>,
-    /// Runs that did not come to their end, oldest first; only if there were any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Runs that did not come to their end, oldest first.
     #[schema(max_items = 5)]
     pub attempts: Vec<AttemptView<'a>>,
     /// Accepted.
@@ -123,29 +121,6 @@ pub struct ProgressView {
     /// Dishes of the order.
     #[schema(minimum = 0, maximum = 3_000_000)]
     pub dishes_total: u32,
-}
-
-/// The figures of an order, milliseconds.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Timings)]
-pub struct TimingsView {
-    /// From acceptance to start.
-    pub queue_ms: Option<f64>,
-    /// From start to the end of the last step.
-    pub makespan_ms: Option<f64>,
-    /// Mean completion time of the dishes that succeeded, from the order's start.
-    pub mean_dish_ms: Option<f64>,
-    /// 95th percentile of the same.
-    pub p95_dish_ms: Option<f64>,
-    /// CPU time of all steps.
-    pub cpu_ms: Option<f64>,
-    /// CPU time of all processes of its own (isolation `kitchen`).
-    pub process_cpu_ms: Option<f64>,
-    /// Sum of `VmHWM` over its processes (isolation `kitchen`).
-    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
-    pub peak_memory_bytes: Option<u64>,
-    /// The largest delay with which the end of a wait was noticed.
-    pub max_lag_ms: Option<f64>,
 }
 
 /// What an order yielded.
@@ -231,7 +206,7 @@ impl<'a> OrderView<'a> {
                 dishes_done,
                 dishes_total: spec.dishes,
             },
-            timings: timings(job),
+            timings: TimingsView::new(job),
             concurrent_orders: job.concurrent_orders,
             result: job.summary.as_ref().map(|summary| ResultView {
                 dishes_succeeded: summary.dishes_succeeded,
@@ -251,21 +226,6 @@ fn done_at_end(job: &Job) -> Done {
         let steps: u32 = summary.totals.steps[..2].iter().sum();
         (u64::from(steps), summary.dishes_succeeded + summary.dishes_failed)
     })
-}
-
-fn timings(job: &Job) -> TimingsView {
-    let summary = job.summary.as_ref();
-    let bill = summary.and_then(|summary| summary.bill.as_ref());
-    TimingsView {
-        queue_ms: job.started_us.map(|_| ms(job.queue_ns)),
-        makespan_ms: summary.map(|s| ms(s.makespan)),
-        mean_dish_ms: summary.and_then(|s| s.mean_dish).map(ms),
-        p95_dish_ms: summary.and_then(|s| s.p95_dish).map(ms),
-        cpu_ms: summary.map(|s| ms(s.totals.terms.cpu)),
-        process_cpu_ms: bill.map(|bill| ms(bill.sum.cpu)),
-        peak_memory_bytes: bill.map(|bill| bill.sum.peak_rss_bytes),
-        max_lag_ms: summary.map(|s| ms(s.totals.lag_max)),
-    }
 }
 
 fn error(job: &Job) -> Option<OrderErrorView<'_>> {

@@ -200,3 +200,43 @@ impl<'a> AttemptView<'a> {
         }
     }
 }
+
+/// The figures of an order, milliseconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Timings)]
+pub struct TimingsView {
+    /// From acceptance to start.
+    pub queue_ms: Option<f64>,
+    /// From start to the end of the last step.
+    pub makespan_ms: Option<f64>,
+    /// Mean completion time of the dishes that succeeded, from the order's start.
+    pub mean_dish_ms: Option<f64>,
+    /// 95th percentile of the same.
+    pub p95_dish_ms: Option<f64>,
+    /// CPU time of all steps.
+    pub cpu_ms: Option<f64>,
+    /// CPU time of all processes of its own (isolation `kitchen`).
+    pub process_cpu_ms: Option<f64>,
+    /// Sum of `VmHWM` over its processes (isolation `kitchen`).
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub peak_memory_bytes: Option<u64>,
+    /// The largest delay with which the end of a wait was noticed.
+    pub max_lag_ms: Option<f64>,
+}
+
+impl TimingsView {
+    pub(super) fn new(job: &Job) -> Self {
+        let summary = job.summary.as_ref();
+        let bill = summary.and_then(|summary| summary.bill.as_ref());
+        Self {
+            queue_ms: job.started_us.map(|_| ms(job.queue_ns)),
+            makespan_ms: summary.map(|s| ms(s.makespan)),
+            mean_dish_ms: summary.and_then(|s| s.mean_dish).map(ms),
+            p95_dish_ms: summary.and_then(|s| s.p95_dish).map(ms),
+            cpu_ms: summary.map(|s| ms(s.totals.terms.cpu)),
+            process_cpu_ms: bill.map(|bill| ms(bill.sum.cpu)),
+            peak_memory_bytes: bill.map(|bill| bill.sum.peak_rss_bytes),
+            max_lag_ms: summary.map(|s| ms(s.totals.lag_max)),
+        }
+    }
+}

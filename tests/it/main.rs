@@ -86,6 +86,7 @@ mod store_contract;
 mod store_contract_door;
 mod store_contract_kept;
 mod store_contract_life;
+mod survives;
 mod tidy;
 mod trace;
 mod views;

@@ -30,9 +30,9 @@ fn queue_of(store: &Blocking, ids: &Ids, client: u8, needs: Room) -> OrderId {
 pub(crate) fn turns(make: Make) {
     for needs in [NONE, Room { threads: 1, children: 0 }] {
         let (store, ids) = (make(Bounds::default()), Ids::new(1));
-        let noisy: Vec<_> = (0..50).map(|_| queue_of(&*store, &ids, 1, needs)).collect();
-        let quiet = queue_of(&*store, &ids, 2, needs);
-        let claimed = claim(&*store, PLENTY);
+        let noisy: Vec<_> = (0..50).map(|_| queue_of(&store, &ids, 1, needs)).collect();
+        let quiet = queue_of(&store, &ids, 2, needs);
+        let claimed = claim(&store, PLENTY);
         assert_eq!(claimed[..3], [noisy[0], quiet, noisy[1]], "needs {needs:?}");
         assert_eq!(claimed.len(), 51);
     }
@@ -40,8 +40,8 @@ pub(crate) fn turns(make: Make) {
 
 pub(crate) fn places(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
-    let noisy: Vec<_> = (0..5).map(|_| queue_of(&*store, &ids, 1, NONE)).collect();
-    let quiet = queue_of(&*store, &ids, 2, NONE);
+    let noisy: Vec<_> = (0..5).map(|_| queue_of(&store, &ids, 1, NONE)).collect();
+    let quiet = queue_of(&store, &ids, 2, NONE);
     let mut new = new_of(&ids, 1, NONE);
     new.job.spec = Arc::new(Spec { model: ModelId(1), ..(*new.job.spec).clone() });
     let elsewhere = new.job.id;
@@ -57,8 +57,8 @@ pub(crate) fn places(make: Make) {
     let mut claimed: Vec<_> = claimed.into_iter().map(|(job, _)| job.id).collect();
     claimed.sort_unstable();
     assert_eq!(claimed, [noisy[0], noisy[1], quiet, elsewhere]);
-    assert!(noisy[2..].iter().all(|id| status(&*store, *id) == Status::Queued));
-    assert_eq!(claim(&*store, NONE), noisy[2..], "what waited is where it was");
+    assert!(noisy[2..].iter().all(|id| status(&store, *id) == Status::Queued));
+    assert_eq!(claim(&store, NONE), noisy[2..], "what waited is where it was");
 }
 
 pub(crate) fn shares(make: Make) {
@@ -73,7 +73,7 @@ pub(crate) fn shares(make: Make) {
     assert_eq!((theirs, all), (Fill { active: 3, part: 1.5 }, Fill { active: 10, part: 10.0 / 12.0 }));
     assert_eq!(store.fill(&owner(9)).0, Fill { active: 0, part: 0.0 });
     // What ended is given back.
-    for id in claim(&*store, NONE) {
+    for id in claim(&store, NONE) {
         store.finish(end_of(id, Status::Succeeded, NOW_US)).unwrap();
     }
     assert_eq!((store.fill(&owner(1)).1.active, fill(3)), (0, 6));
@@ -99,7 +99,7 @@ pub(crate) fn once(make: Make) {
     );
     assert_eq!(store.submit(batch(1), once(1, "l", 7)), Ok(Submitted::Fresh));
     // Ended, deleted, and with it the key.
-    for id in claim(&*store, NONE) {
+    for id in claim(&store, NONE) {
         store.finish(end_of(id, Status::Succeeded, NOW_US)).unwrap();
     }
     assert_eq!(
@@ -113,7 +113,7 @@ pub(crate) fn once(make: Make) {
     assert!(matches!(store.submit(batch(1), once(1, "k", 8)), Ok(Submitted::Before(_))), "younger orders keep it");
     store.sweep(NOW_US + 100);
     assert_eq!(store.submit(batch(1), once(1, "l", 1)), Ok(Submitted::Fresh), "swept with its order");
-    for id in claim(&*store, NONE) {
+    for id in claim(&store, NONE) {
         store.finish(end_of(id, Status::Succeeded, NOW_US)).unwrap();
     }
     store.sweep(NOW_US + 100);
@@ -130,27 +130,27 @@ pub(crate) fn lapsed(make: Make) {
         store.submit(vec![new], None).unwrap();
         id
     };
-    let patient = queue(&*store, &ids, NONE);
+    let patient = queue(&store, &ids, NONE);
     let (late, soon) = (due(9_000), due(2_000));
     // They were accepted at 1,000.
     let lapsed = store.lapse(2_999, NOW_US);
     assert_eq!((lapsed.jobs.len(), lapsed.next), (0, Some(3_000)));
     let lapsed = store.lapse(3_000, NOW_US + 4);
     assert_eq!((lapsed.jobs.len(), lapsed.next), (1, Some(10_000)));
-    let ended = job(&*store, soon);
+    let ended = job(&store, soon);
     assert_eq!(lapsed.jobs, std::slice::from_ref(&ended));
     assert_eq!((ended.status, ended.attempt, ended.finished_us), (Status::Expired, 0, Some(NOW_US + 4)));
     assert_eq!(ended.error.map(|error| error.kind), Some(ErrorKind::Expired));
-    assert_eq!(claim(&*store, NONE), [patient, late]);
+    assert_eq!(claim(&store, NONE), [patient, late]);
     let lapsed = store.lapse(20_000, NOW_US);
     assert_eq!((lapsed.jobs.len(), lapsed.next), (0, None), "who has begun does not expire");
-    assert_eq!(status(&*store, late), Status::Running);
+    assert_eq!(status(&store, late), Status::Running);
 }
 
 pub(crate) fn owned(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
-    let placed: Vec<_> = (0..6).map(|i| queue_of(&*store, &ids, i % 2, NONE)).collect();
-    claim(&*store, NONE);
+    let placed: Vec<_> = (0..6).map(|i| queue_of(&store, &ids, i % 2, NONE)).collect();
+    claim(&store, NONE);
     store.finish(end_of(placed[1], Status::Succeeded, NOW_US)).unwrap();
     let list = |owner| store.list(&Query { owner, limit: 10, ..Query::default() }).jobs;
     let of_one: Vec<_> = list(Some(owner(1))).iter().map(|job| job.id).collect();

@@ -29,8 +29,8 @@ fn listed_ids(store: &Blocking, query: &Query) -> Vec<OrderId> {
 pub(crate) fn listed(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
     assert!(store.list(&all()).jobs.is_empty() && store.list(&all()).next.is_none());
-    let mut expected: Vec<_> = (0..25).map(|_| queue(&*store, &ids, NONE)).collect();
-    for id in claim(&*store, NONE).into_iter().take(10) {
+    let mut expected: Vec<_> = (0..25).map(|_| queue(&store, &ids, NONE)).collect();
+    for id in claim(&store, NONE).into_iter().take(10) {
         store.finish(end_of(id, Status::Failed, NOW_US)).unwrap();
     }
     expected.reverse();
@@ -40,7 +40,7 @@ pub(crate) fn listed(make: Make) {
             let page = store.list(&query);
             assert!(page.jobs.len() <= limit);
             seen.extend(page.jobs.iter().map(|job| job.id));
-            assert!(page.jobs.iter().all(|listed| *listed == job(&*store, listed.id)));
+            assert!(page.jobs.iter().all(|listed| *listed == job(&store, listed.id)));
             let Some(next) = page.next else { break };
             query.before = Some(next);
         }
@@ -48,12 +48,12 @@ pub(crate) fn listed(make: Make) {
     }
     // Both ends are exclusive, in any order, also of orders that are not here.
     let between = |after: usize, before: usize| {
-        listed_ids(&*store, &Query { after: Some(expected[after]), before: Some(expected[before]), ..all() })
+        listed_ids(&store, &Query { after: Some(expected[after]), before: Some(expected[before]), ..all() })
     };
     assert_eq!(between(10, 5), expected[6..10]);
     assert!(between(5, 10).is_empty() && between(5, 5).is_empty() && between(6, 5).is_empty());
     let now = Query { before: Some(ids.next(NOW_US)), ..all() };
-    assert_eq!(listed_ids(&*store, &now), expected);
+    assert_eq!(listed_ids(&store, &now), expected);
 }
 
 pub(crate) fn filtered(make: Make) {
@@ -68,10 +68,10 @@ pub(crate) fn filtered(make: Make) {
         placed.push(new.job.id);
         store.submit(vec![new], None).unwrap();
     }
-    claim(&*store, NONE);
+    claim(&store, NONE);
     store.finish(end_of(placed[0], Status::Succeeded, NOW_US)).unwrap();
     store.finish(end_of(placed[2], Status::Failed, NOW_US)).unwrap();
-    placed.push(queue(&*store, &ids, NONE));
+    placed.push(queue(&store, &ids, NONE));
     let label = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let table: Vec<(Query, &[usize])> = vec![
         (Query { model: Some(ModelId(1)), ..all() }, &[1]),
@@ -87,24 +87,24 @@ pub(crate) fn filtered(make: Make) {
     ];
     for (query, expected) in table {
         let expected: Vec<_> = expected.iter().map(|i| placed[*i]).collect();
-        assert_eq!(listed_ids(&*store, &query), expected, "{query:?}");
+        assert_eq!(listed_ids(&store, &query), expected, "{query:?}");
     }
 }
 
 pub(crate) fn deleted(make: Make) {
     let (store, ids) = (make(Bounds::default()), Ids::new(1));
-    let id = queue(&*store, &ids, NONE);
+    let id = queue(&store, &ids, NONE);
     assert_eq!(store.delete(id), DeleteAnswer::Active);
-    claim(&*store, NONE);
+    claim(&store, NONE);
     assert_eq!(store.delete(id), DeleteAnswer::Active);
     store.finish(end_of(id, Status::Succeeded, NOW_US)).unwrap();
-    let other = ended(&*store, &ids, NOW_US);
+    let other = ended(&store, &ids, NOW_US);
     let before = store.counts();
     assert_eq!((store.delete(id), store.delete(id)), (DeleteAnswer::Deleted, DeleteAnswer::Absent));
     assert_eq!((store.get(id), store.steps(id)), (Lookup::Absent, None));
     assert_eq!(store.request_cancel(id, NOW_US), CancelAnswer::Absent);
     assert_eq!(store.finish(end_of(id, Status::Failed, NOW_US)), None);
-    assert_eq!(listed_ids(&*store, &all()), [other]);
+    assert_eq!(listed_ids(&store, &all()), [other]);
     let after = store.counts();
     assert_eq!((after.kept, after.by_status, after.accepted), (before.kept - 1, before.by_status, before.accepted));
     assert!(after.ended_bytes < before.ended_bytes);
@@ -115,43 +115,43 @@ pub(crate) fn deleted(make: Make) {
 pub(crate) fn swept(make: Make) {
     let (store, ids) = (make(Bounds { retention_us: 1_000, ..Bounds::default() }), Ids::new(1));
     // By the time of their end, not of their birth; one that was deleted in between is no obstacle.
-    let (first, second, third) = (queue(&*store, &ids, NONE), queue(&*store, &ids, NONE), queue(&*store, &ids, NONE));
-    claim(&*store, NONE);
+    let (first, second, third) = (queue(&store, &ids, NONE), queue(&store, &ids, NONE), queue(&store, &ids, NONE));
+    claim(&store, NONE);
     for (id, at) in [(third, NOW_US), (second, NOW_US + 10), (first, NOW_US + 500)] {
         store.finish(end_of(id, Status::Succeeded, at)).unwrap();
     }
-    let running = queue(&*store, &ids, NONE);
-    claim(&*store, NONE);
-    let waiting = queue(&*store, &ids, NONE);
+    let running = queue(&store, &ids, NONE);
+    claim(&store, NONE);
+    let waiting = queue(&store, &ids, NONE);
     store.sweep(NOW_US + 999);
     assert_eq!(store.counts().kept, 3, "not yet");
     store.delete(second);
     store.sweep(NOW_US + 1_010);
-    assert_eq!(listed_ids(&*store, &all()), [waiting, running, first]);
+    assert_eq!(listed_ids(&store, &all()), [waiting, running, first]);
     store.sweep(i64::MAX - 1_000);
-    assert_eq!(listed_ids(&*store, &all()), [waiting, running], "active orders are never swept");
+    assert_eq!(listed_ids(&store, &all()), [waiting, running], "active orders are never swept");
     let counts = store.counts();
     assert_eq!((counts.kept, counts.ended_bytes, counts.by_status[Status::Succeeded as usize]), (0, 0, 3));
 }
 
 pub(crate) fn bounded_by_count(make: Make) {
     let (store, ids) = (make(Bounds { ended_orders: 2, ..Bounds::default() }), Ids::new(1));
-    let waiting = queue(&*store, &ids, NONE);
-    let old = queue(&*store, &ids, NONE);
+    let waiting = queue(&store, &ids, NONE);
+    let old = queue(&store, &ids, NONE);
     store.request_cancel(waiting, NOW_US);
-    assert_eq!(claim(&*store, NONE), [old]);
+    assert_eq!(claim(&store, NONE), [old]);
     // Born first and running: nothing that ends evicts it.
-    let ends: Vec<_> = (1..=4).map(|at| ended(&*store, &ids, NOW_US + at)).collect();
+    let ends: Vec<_> = (1..=4).map(|at| ended(&store, &ids, NOW_US + at)).collect();
     store.sweep(NOW_US);
-    assert_eq!(listed_ids(&*store, &all()), [ends[3], ends[2], old]);
+    assert_eq!(listed_ids(&store, &all()), [ends[3], ends[2], old]);
     assert_eq!(
-        (status(&*store, old), store.get(ends[0]), store.steps(ends[1])),
+        (status(&store, old), store.get(ends[0]), store.steps(ends[1])),
         (Status::Running, Lookup::Absent, None)
     );
     // Ends last although it was born first, so it stays.
     store.finish(end_of(old, Status::Succeeded, NOW_US + 9)).unwrap();
     store.sweep(NOW_US);
-    assert_eq!(listed_ids(&*store, &all()), [ends[3], old]);
+    assert_eq!(listed_ids(&store, &all()), [ends[3], old]);
     let counts = store.counts();
     assert_eq!((counts.kept, counts.accepted), (2, 6));
     assert_eq!(counts.by_status.iter().sum::<u64>(), 6, "forgotten orders still count");
@@ -161,22 +161,22 @@ pub(crate) fn bounded_by_bytes(make: Make) {
     let ids = Ids::new(1);
     let one = {
         let store = make(Bounds::default());
-        ended(&*store, &ids, NOW_US);
+        ended(&store, &ids, NOW_US);
         store.counts().ended_bytes
     };
     assert!(one > 0);
     // Room for three and a half: ids of one length, so every order weighs about the same.
     let store = make(Bounds { ended_bytes: 3 * one + one / 2, ..Bounds::default() });
-    let running = queue(&*store, &ids, NONE);
-    claim(&*store, NONE);
-    let ends: Vec<_> = (0..10).map(|at| ended(&*store, &ids, NOW_US + at)).collect();
+    let running = queue(&store, &ids, NONE);
+    claim(&store, NONE);
+    let ends: Vec<_> = (0..10).map(|at| ended(&store, &ids, NOW_US + at)).collect();
     store.sweep(NOW_US);
-    assert_eq!(listed_ids(&*store, &all()), [ends[9], ends[8], ends[7], running]);
+    assert_eq!(listed_ids(&store, &all()), [ends[9], ends[8], ends[7], running]);
     let counts = store.counts();
     assert!(counts.ended_bytes <= 3 * one + one / 2 && counts.kept == 3);
     store.finish(end_of(running, Status::Canceled, NOW_US + 99)).unwrap();
     store.sweep(NOW_US);
-    assert_eq!(listed_ids(&*store, &all()), [ends[9], ends[8], running]);
+    assert_eq!(listed_ids(&store, &all()), [ends[9], ends[8], running]);
 }
 
 pub(crate) fn counts_conserve(make: Make) {
@@ -196,7 +196,7 @@ pub(crate) fn counts_conserve(make: Make) {
                     known.extend(new);
                 }
             }
-            2 => running.extend(claim(&*store, NONE)),
+            2 => running.extend(claim(&store, NONE)),
             3..6 if !running.is_empty() => {
                 let id = running.swap_remove(draw as usize / 16 % running.len());
                 let end = [Status::Succeeded, Status::Failed, Status::Canceled][draw as usize / 8 % 3];
@@ -224,7 +224,7 @@ pub(crate) fn counts_conserve(make: Make) {
     }
     assert!(accepted > 1_000, "the walk went somewhere: {accepted}");
     // Everything ended and forgotten: not a byte is left over.
-    running.extend(claim(&*store, NONE));
+    running.extend(claim(&store, NONE));
     for id in running {
         store.finish(end_of(id, Status::Succeeded, NOW_US + 5_000)).unwrap();
     }

@@ -11,7 +11,7 @@ use super::super::memory::{OVERHEAD_BYTES, weight};
 use super::super::shares::Load;
 use super::super::{Fence, NewJob};
 use super::holdings::Held;
-use super::writer::Settle;
+use super::writer::{Line, Settle};
 use super::{House, locked};
 use crate::clock;
 use crate::domain::draw;
@@ -37,7 +37,7 @@ pub(super) async fn note_begun(house: Weak<House>) {
     loop {
         tokio::time::sleep(NOTE).await;
         let Some(house) = house.upgrade() else { return };
-        let begun = locked(&house.holdings).to_note(Some(clock::now()));
+        let begun = locked(&house.holdings).unnoted(Some(clock::now()));
         house.note(begun);
         house.desk.sweep_now(clock::wall_us());
     }
@@ -82,7 +82,8 @@ impl House {
         for run in begun {
             let what = What::Begun { started_us: run.started_us, queue_ns: run.queue_ns };
             // Without the writer there is nobody left to note it for.
-            let _ = self.settles.send(Settle { change: Change { fence: run.fence, what }, done: None });
+            let change = Change { fence: run.fence, what };
+            let _ = self.settles.send(Line::Change(Settle { change, done: None }));
         }
     }
 

@@ -146,7 +146,7 @@ impl Holdings {
     }
 
     /// Runs to be written down as begun: all of them, or those that last.
-    pub(super) fn to_note(&mut self, now: Option<Ns>) -> Vec<Begun> {
+    pub(super) fn unnoted(&mut self, now: Option<Ns>) -> Vec<Begun> {
         if self.begun == 0 {
             return Vec::new();
         }

@@ -6,6 +6,7 @@
 //! [`Memory`]'s, fences the backend's.
 
 mod clerk;
+mod ends;
 mod holdings;
 mod keeper;
 mod store;
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 
 use self::holdings::Holdings;
 use self::turn_tags::TurnTags;
-use self::writer::{Append, Settle};
+use self::writer::{Append, Line};
 use super::backend::{Backend, Change, Down, Ended, Hint, What};
 use super::memory::Memory;
 use super::shares::{Load, Shares};
@@ -62,7 +63,7 @@ pub(super) struct House {
     shares: Mutex<Shares>,
     tags: Mutex<TurnTags>,
     appends: mpsc::UnboundedSender<Append>,
-    settles: mpsc::UnboundedSender<Settle>,
+    settles: mpsc::UnboundedSender<Line>,
     news: Mutex<News>,
     rung: Notify,
     /// Something became free, or something waits: time to look whether orders can be taken up.
@@ -111,6 +112,8 @@ impl Durable {
             is_closed: AtomicBool::new(false),
         });
         if !is_shared {
+            let tidied = house.backend.tidy(bounds, clock::wall_us()).await?;
+            house.tidied(tidied);
             house.take().await?;
         }
         runtime.spawn(writer::append(Arc::downgrade(&house), append_line));

@@ -5,28 +5,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::backend::{Appended, Change, Down, Stopped, What};
+use super::super::backend::{Appended, Down};
 use super::super::shares::{Load, TooMuch};
 use super::super::{
-    CancelAnswer, Counts, DeleteAnswer, Fence, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, NewJob, News,
-    NodeRow, Once, Page, Places, Query, Refused, Reply, Room, Store, Submitted,
+    CancelAnswer, Counts, DeleteAnswer, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, NewJob, News, NodeRow,
+    Once, Page, Places, Query, Refused, Reply, Room, Store, Submitted,
 };
-use super::writer::{Append, Settle, load};
-use super::{Durable, House, locked};
-use crate::clock;
+use super::ends::PATIENCE;
+use super::writer::{Append, load};
+use super::{Durable, locked};
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{Attempt, Broken, ErrorKind, Job, OrderError, Status};
+use crate::domain::job::{ErrorKind, Job, OrderError};
 use crate::domain::life::Happening;
 use crate::domain::record::StepRecord;
-
-/// How long a client waits for a write that will be done in any case.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Store for Durable {
     fn durability(&self) -> &'static str {
@@ -166,7 +162,7 @@ impl Store for Durable {
     fn list(&self, query: Query) -> Reply<Result<Page, Down>> {
         let house = self.0.clone();
         Reply::later(async move {
-            house.note_all().await;
+            house.note_all().await?;
             let mut page = house.backend.list(query).await?;
             for job in &mut page.jobs {
                 if let Some(here) = house.desk.active(job.id).filter(|_| !job.status.is_done()) {
@@ -206,7 +202,7 @@ impl Store for Durable {
     fn counts(&self) -> Reply<Result<Counts, Down>> {
         let house = self.0.clone();
         Reply::later(async move {
-            house.note_all().await;
+            house.note_all().await?;
             let counts = house.backend.counts().await?;
             // As the house counts them, for whose bound they are.
             Ok(Counts { active_bytes: locked(&house.shares).total().bytes, ..counts })
@@ -253,79 +249,5 @@ impl Store for Durable {
 
     fn nodes(&self) -> Reply<Result<Vec<NodeRow>, Down>> {
         Reply::later(self.0.backend.nodes())
-    }
-}
-
-impl House {
-    /// Lets a change be written; the answer is whether its fence was good.
-    pub(super) fn send(&self, change: Change) -> oneshot::Receiver<bool> {
-        let (done, told) = oneshot::channel();
-        locked(&self.holdings).over(change.fence.id);
-        let _ = self.settles.send(Settle { change, done: Some(done) });
-        told
-    }
-
-    /// Ends a withdrawn order; `None` if it is not this node's any more.
-    async fn end_waiting(&self, mut job: Job, what: Happening, now_us: i64) -> Option<Job> {
-        job.live(job.life().after(what)?);
-        job.finished_us = Some(now_us);
-        job.retained_us = Some(now_us.saturating_add(self.bounds.retention_us));
-        let told = self.send(self.end_of(job.clone(), &[])?);
-        told.await.unwrap_or(false).then_some(job)
-    }
-
-    /// The change that gives back an order whose run is broken off by the end of this node.
-    fn returned(&self, job: &Job, ended_us: i64) -> Option<Change> {
-        let fence = Fence { id: job.id, attempt: locked(&self.holdings).attempt(job.id)? };
-        let attempt = Attempt {
-            attempt: fence.attempt,
-            node: self.me.node.clone(),
-            started_us: job.started_us,
-            ended_us,
-            why: Broken::Shutdown,
-        };
-        Some(Change { fence, what: What::Returned { attempt: Some(attempt), turn: 0 } })
-    }
-
-    async fn cancel_elsewhere(&self, id: OrderId, now_us: i64) -> Result<CancelAnswer, Down> {
-        Ok(match self.backend.cancel(id, now_us).await? {
-            Stopped::Now(job) => CancelAnswer::Canceled { job, now: true },
-            Stopped::Asked(job) => CancelAnswer::Running(job),
-            Stopped::Ended(job) if job.status == Status::Canceled => CancelAnswer::Canceled { job, now: false },
-            Stopped::Ended(job) => CancelAnswer::Ended(job),
-            Stopped::Absent => CancelAnswer::Absent,
-        })
-    }
-
-    /// Waits until everything that has begun is written down.
-    async fn note_all(&self) {
-        let begun = locked(&self.holdings).to_note(None);
-        let waits: Vec<_> = begun
-            .into_iter()
-            .map(|run| {
-                let what = What::Begun { started_us: run.started_us, queue_ns: run.queue_ns };
-                let (done, told) = oneshot::channel();
-                let _ = self.settles.send(Settle { change: Change { fence: run.fence, what }, done: Some(done) });
-                told
-            })
-            .collect();
-        for told in waits {
-            let _ = told.await;
-        }
-    }
-
-    /// Gives back everything that waits here.
-    async fn give_back_all(&self) {
-        let waiting = self.desk.withdraw_all();
-        let fences = waiting.into_iter().filter_map(|id| {
-            let attempt = locked(&self.holdings).attempt(id)?;
-            Some(Fence { id, attempt })
-        });
-        let what = || What::Returned { attempt: None, turn: 0 };
-        let told: Vec<_> = fences.map(|fence| self.send(Change { fence, what: what() })).collect();
-        for told in told {
-            let _ = told.await;
-        }
-        tracing::debug!(at = clock::now(), "gave back what waited");
     }
 }

@@ -38,6 +38,14 @@ pub(super) struct Settle {
     pub(super) done: Option<oneshot::Sender<bool>>,
 }
 
+/// What comes to the one who writes changes.
+pub(super) enum Line {
+    /// A change.
+    Change(Settle),
+    /// Everything before this has been written when it is answered.
+    Flush(oneshot::Sender<()>),
+}
+
 /// Writes submissions for as long as there are any.
 pub(super) async fn append(house: Weak<House>, mut line: mpsc::UnboundedReceiver<Append>) {
     while let Some(first) = line.recv().await {
@@ -66,28 +74,46 @@ pub(super) async fn append(house: Weak<House>, mut line: mpsc::UnboundedReceiver
 }
 
 /// Writes changes for as long as there are any; never gives one up.
-pub(super) async fn settle(house: Weak<House>, mut line: mpsc::UnboundedReceiver<Settle>) {
-    let mut left: Vec<Settle> = Vec::new();
+pub(super) async fn settle(house: Weak<House>, mut line: mpsc::UnboundedReceiver<Line>) {
+    let (mut left, mut flushes): (Vec<Settle>, Vec<oneshot::Sender<()>>) = (Vec::new(), Vec::new());
     loop {
-        if left.is_empty() {
-            match line.recv().await {
-                Some(first) => left.push(first),
-                None => return,
+        let mut next = if left.is_empty() { line.recv().await } else { line.try_recv().ok() };
+        let Some(house) = house.upgrade() else { return };
+        if next.is_none() && left.is_empty() {
+            return;
+        }
+        while let Some(told) = next.take() {
+            match told {
+                Line::Change(change) => left.push(change),
+                Line::Flush(done) => flushes.push(done),
+            }
+            if left.len() < TOGETHER {
+                next = line.try_recv().ok();
             }
         }
-        let Some(house) = house.upgrade() else { return };
-        while left.len() < TOGETHER
-            && let Ok(next) = line.try_recv()
-        {
-            left.push(next);
+        house.write(&mut left).await;
+        if left.is_empty() {
+            for done in flushes.drain(..) {
+                // Whoever waited may be gone.
+                let _ = done.send(());
+            }
         }
-        let (batch, later) = one_of_each(std::mem::take(&mut left));
-        left = later;
+    }
+}
+
+impl House {
+    /// Writes of each order one change, until it is written; what is left is to be written next.
+    async fn write(&self, left: &mut Vec<Settle>) {
+        let (batch, later) = one_of_each(std::mem::take(left));
+        *left = later;
+        if batch.is_empty() {
+            return;
+        }
         let changes: Vec<_> = batch.iter().map(|settle| settle.change.clone()).collect();
         let mut pause = AGAIN.0;
         let good = loop {
-            let said = house.backend.settle(changes.clone()).await;
-            house.heard(&said);
+            let said = self.backend.settle(changes.clone()).await;
+            self.heard(&said);
             match said {
                 Ok(good) => break good,
                 Err(_) => tokio::time::sleep(pause).await,
@@ -95,7 +121,7 @@ pub(super) async fn settle(house: Weak<House>, mut line: mpsc::UnboundedReceiver
             pause = (pause * 2).min(AGAIN.1);
         };
         for (Settle { change, done }, is_good) in batch.into_iter().zip(good) {
-            house.settled(change.fence.id, &change.what, is_good);
+            self.settled(change.fence.id, &change.what, is_good);
             // Whoever asked may be gone; it is written all the same.
             let _ = done.map(|done| done.send(is_good));
         }
