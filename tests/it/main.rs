@@ -71,6 +71,10 @@ mod packed;
 mod pg_server;
 #[cfg(feature = "postgres")]
 mod postgres_contract;
+#[cfg(feature = "postgres")]
+mod postgres_nodes;
+#[cfg(feature = "postgres")]
+mod postgres_schema;
 mod refusals;
 mod refusals_of_meaning;
 mod report;

@@ -128,6 +128,11 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// What it has written down.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap()).into_owned()
+    }
+
     /// The address of a database.
     pub(crate) fn url(&self, database: &str) -> String {
         let host = self.folder.to_string_lossy().replace('/', "%2F");
@@ -159,6 +164,7 @@ fn forget_dead_runs(base: &Path) {
 }
 
 /// An empty database.
+#[derive(Clone)]
 pub(crate) struct Kitchen {
     pub(crate) name: String,
     is_made: bool,

@@ -1,0 +1,89 @@
+//! The schema in Postgres: who may open which database, and whether what is ended weighs on what waits.
+//!
+//! It deliberately measures no time.
+
+use std::time::Duration;
+
+use pasta_fasta::domain::id::Ids;
+use pasta_fasta::store::Backend;
+use pasta_fasta::store::backend::{Appended, Entry, Group, Lane, Want};
+use pasta_fasta::store::postgres::{OpenError, Postgres};
+
+use crate::pg_server::{Kitchen, Server, node_row};
+use crate::store_contract::{NONE, new_job};
+
+const LEASE: Duration = Duration::from_secs(15);
+
+async fn refused(url: &str) -> OpenError {
+    Postgres::connect(url, node_row("a"), LEASE, &[]).await.err().expect("it is refused")
+}
+
+fn order(ids: &Ids) -> Group {
+    let entry = Entry { job: new_job(ids, NONE).job, needs: NONE, lane: Lane(0), turn: 0, held: false };
+    Group { entries: vec![entry], once: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_migrate_at_once_agree_and_leave_the_rows_that_are_there() {
+    let mut kitchen = Kitchen::new();
+    let url = kitchen.made().await.url();
+    let migrations = (0..4).map(|_| {
+        let url = url.clone();
+        tokio::spawn(async move { Postgres::migrate(&url).await })
+    });
+    for migration in migrations.collect::<Vec<_>>() {
+        migration.await.unwrap().unwrap();
+    }
+    let node = kitchen.node("a", LEASE).await;
+    assert_eq!(node.append(vec![order(&Ids::new(1))]).await.unwrap(), [Appended::Fresh]);
+    Postgres::migrate(&url).await.unwrap();
+    let other = kitchen.node("b", LEASE).await;
+    assert_eq!(other.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_a_newer_version_is_refused_with_a_sentence_and_left_alone() {
+    let mut kitchen = Kitchen::new();
+    let url = kitchen.made().await.url();
+    Postgres::migrate(&url).await.unwrap();
+    let visitor = kitchen.visitor().await;
+    let later = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
+    visitor.batch_execute(later).await.unwrap();
+    let error = refused(&url).await;
+    assert!(matches!(error, OpenError::Newer(99)) && error.to_string().contains("newer version"), "{error}");
+    visitor.batch_execute("DELETE FROM refinery_schema_history WHERE version = 99").await.unwrap();
+    kitchen.node("a", LEASE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_connected_to_is_refused_with_a_sentence() {
+    drop(Server::shared().visitor("postgres").await);
+    let url = Server::shared().url("nowhere");
+    let error = refused(&url).await;
+    assert!(matches!(error, OpenError::Unreachable(_)) && error.to_string().contains("nowhere"), "{error}");
+    // Port 1 of this machine: nobody is there.
+    assert!(matches!(refused("postgres://pasta@127.0.0.1:1/x").await, OpenError::Unreachable(_)));
+    assert!(matches!(refused("postgres://pasta@h/x?sslmode=require").await, OpenError::Tls));
+    assert!(matches!(refused("postgres://pasta@h/x?nonsense=1").await, OpenError::Address(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_ended_orders_are_not_looked_at_to_take_one_up() {
+    let mut kitchen = Kitchen::new();
+    let plain = kitchen.made().await.url();
+    // The server writes the plan of each statement, with the rows that were really looked at, into its log.
+    let options =
+        "-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 -c auto_explain.log_analyze=on";
+    let url = format!("{plain}?options={}", options.replace(' ', "%20").replace('=', "%3D"));
+    let node = Postgres::connect(&url, node_row("a"), LEASE, &[]).await.unwrap();
+    let ended = "INSERT INTO orders (id, owner, status, model, lane, turn, threads, children, attempt, node, ended_at, bytes, format, body) \
+                 SELECT gen_random_uuid(), 'a', 2, 'asyncio', 0, n, 0, 0, 1, 'a', clock_timestamp(), 9, 1, 'x' FROM generate_series(1, 100000) n";
+    kitchen.visitor().await.batch_execute(ended).await.unwrap();
+    assert_eq!(node.append(vec![order(&Ids::new(1))]).await.unwrap(), [Appended::Fresh]);
+    assert_eq!(node.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap().len(), 1);
+    let log = Server::shared().log();
+    let plan = log.split("duration:").filter(|plan| plan.contains("plan:") && plan.contains("SKIP LOCKED")).last();
+    let plan = plan.expect("the claim was explained");
+    assert!(plan.contains("Index Scan using orders_waiting"), "{plan}");
+    assert!(!plan.contains("Seq Scan on orders") && !plan.contains("Rows Removed by Filter: 1"), "{plan}");
+}
