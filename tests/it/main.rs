@@ -29,6 +29,7 @@ mod children_hang;
 mod children_init;
 mod children_limits;
 mod children_spawn;
+mod cluster;
 mod comparison_ranking;
 mod comparisons_advice;
 mod comparisons_api;

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use pasta_fasta::domain::Ns;
 use pasta_fasta::domain::client::Client;
@@ -220,4 +221,23 @@ fn a_store_over_a_file_keeps_the_same_contract() {
         Arc::new(Blocking(Arc::new(store)))
     });
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_store_over_postgres_keeps_the_same_contract() {
+    use pasta_fasta::store::{Durable, Me};
+
+    use crate::pg_server::Kitchen;
+
+    exercise(|bounds| {
+        let runtime = runtime();
+        let mut kitchen = Kitchen::new();
+        let store = runtime.block_on(async {
+            let backend = kitchen.made().await.node("here", Duration::from_secs(15)).await;
+            let me = Me { node: "here".into(), hands: vec![u32::MAX; 4] };
+            Durable::open(Arc::new(backend), me, bounds, runtime.handle()).await.unwrap()
+        });
+        Arc::new(Blocking(Arc::new(store)))
+    });
 }
