@@ -10,7 +10,7 @@ use crate::config_store::StoreUrl;
 use crate::domain::resolve::ModelRow;
 use crate::model::staff::StaffConfig;
 use crate::model::{self, HoldsPlace};
-use crate::store::{Backend, Bounds, Capacity, Durable, Me, Memory, NodeRow, Store};
+use crate::store::{Backend, Bounds, Capacity, Durable, Me, Memory, NodeRow, Room, Store};
 
 /// Orders of an event loop that a node takes up at once: they cost it memory, not threads.
 const LOOP_HANDS: u32 = 2_048;
@@ -65,6 +65,7 @@ pub async fn open(
     };
     let hands = model::rows().iter().map(hand).collect();
     let node = me.node.clone();
+    let room = Room { threads: me.capacity.threads, children: me.capacity.children };
     let backend: Arc<dyn Backend> = match &serve.storage.store {
         StoreUrl::Memory => return Ok(Arc::new(Memory::new(bounds))),
         #[cfg(feature = "sqlite")]
@@ -82,7 +83,7 @@ pub async fn open(
         other => return Err(OpenError(format!("this binary was built without the store {other}"))),
     };
     let runtime = tokio::runtime::Handle::current();
-    Ok(Arc::new(Durable::open(backend, Me { node, hands }, bounds, &runtime).await.map_err(said)?))
+    Ok(Arc::new(Durable::open(backend, Me { node, hands, room }, bounds, &runtime).await.map_err(said)?))
 }
 
 /// Brings a database up to date.

@@ -22,7 +22,7 @@ const NAMES: &[&str] = &["sequential", "asyncio", "multithreading", "multiproces
 const LEASE: Duration = Duration::from_secs(15);
 /// Whom the server runs as if the tests are run by root, whom it refuses.
 const UNPRIVILEGED: &str = "nobody";
-const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 200\nshared_buffers = 64MB\nfsync = on\n";
+const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 500\nshared_buffers = 64MB\nfsync = on\n";
 
 /// The server.
 pub(crate) struct Server {

@@ -100,9 +100,9 @@ const CLAUSES: &[Clause] = &[
 ];
 
 /// Holds a store to every clause and reports all that are broken.
-fn exercise(make: impl Fn(Bounds) -> Arc<Blocking>) {
+fn exercise(clauses: &[Clause], make: impl Fn(Bounds) -> Arc<Blocking>) {
     let is_broken = |(_, clause): &&Clause| catch_unwind(AssertUnwindSafe(|| clause(&make))).is_err();
-    let broken: Vec<_> = CLAUSES.iter().filter(is_broken).map(|(name, _)| *name).collect();
+    let broken: Vec<_> = clauses.iter().filter(is_broken).map(|(name, _)| *name).collect();
     assert!(broken.is_empty(), "broken: {broken:#?}");
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn status(store: &Blocking, id: OrderId) -> Status {
 
 #[test]
 fn memory_keeps_the_contract_of_a_store() {
-    exercise(|bounds| Arc::new(Blocking(Arc::new(Memory::new(bounds)))));
+    exercise(CLAUSES, |bounds| Arc::new(Blocking(Arc::new(Memory::new(bounds)))));
 }
 
 #[cfg(feature = "sqlite")]
@@ -212,11 +212,11 @@ fn a_store_over_a_file_keeps_the_same_contract() {
     let folder = std::env::temp_dir().join(format!("store-contract-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let count = AtomicUsize::new(0);
-    exercise(|bounds| {
+    exercise(CLAUSES, |bounds| {
         let path = folder.join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
         let (node, runtime) = (Arc::from("kitchen-1"), runtime());
         let backend = Sqlite::open(&path, Arc::clone(&node), &["sequential", "asyncio", "multithreading"]).unwrap();
-        let me = Me { node, hands: vec![u32::MAX; 3] };
+        let me = Me { node, hands: vec![u32::MAX; 3], room: PLENTY };
         let store = runtime.block_on(Durable::open(Arc::new(backend), me, bounds, runtime.handle())).unwrap();
         Arc::new(Blocking(Arc::new(store)))
     });
@@ -230,12 +230,15 @@ fn a_store_over_postgres_keeps_the_same_contract() {
 
     use crate::pg_server::Kitchen;
 
-    exercise(|bounds| {
+    // Kept by the database's clock, which nobody here can move: the contract of a backend tries it.
+    let by_our_clock = |(name, _): &&Clause| !name.starts_with("what was kept long enough");
+    let clauses: Vec<_> = CLAUSES.iter().filter(by_our_clock).copied().collect();
+    exercise(&clauses, |bounds| {
         let runtime = runtime();
         let mut kitchen = Kitchen::new();
         let store = runtime.block_on(async {
             let backend = kitchen.made().await.node("here", Duration::from_secs(15)).await;
-            let me = Me { node: "here".into(), hands: vec![u32::MAX; 4] };
+            let me = Me { node: "here".into(), hands: vec![u32::MAX; 4], room: PLENTY };
             Durable::open(Arc::new(backend), me, bounds, runtime.handle()).await.unwrap()
         });
         Arc::new(Blocking(Arc::new(store)))

@@ -55,8 +55,9 @@ pub(super) async fn take_up(house: Weak<House>) {
         drop(now);
         looks += 1;
         let spread = 1.0 - JITTER * (draw::mix(looks) >> 11) as f64 / (1_u64 << 53) as f64;
-        let Some(house) = house.upgrade() else { return };
-        let _ = tokio::time::timeout(LOOK.mul_f64(spread), house.hungry.notified()).await;
+        // The house itself is not held meanwhile: its end must not wait for this.
+        let Some(hungry) = house.upgrade().map(|house| house.hungry.clone()) else { return };
+        let _ = tokio::time::timeout(LOOK.mul_f64(spread), hungry.notified()).await;
     }
 }
 
@@ -123,7 +124,10 @@ impl House {
         if !self.backend.is_shared() {
             locked(&self.shares).put(&job.owner, load(&job));
         }
-        locked(&self.holdings).add(id, held);
+        let mut holdings = locked(&self.holdings);
+        holdings.add(id, held);
+        holdings.written(id);
+        drop(holdings);
         let history = job.history.take().map(|history| *history).unwrap_or_default();
         job.history = Some(Box::new(History { node: Some(self.me.node.clone()), ..history }));
         let accepted = clock::now().saturating_sub(clock::ns(waited));

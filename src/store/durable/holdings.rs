@@ -29,6 +29,8 @@ pub(super) struct Held {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// It is being written for the first time, and this node has it if that succeeds.
+    Promised,
     Waiting,
     Begun {
         at: Ns,
@@ -64,7 +66,7 @@ pub(super) struct Holdings {
 
 impl Held {
     pub(super) fn new(attempt: u32, lane: Lane, needs: Room, owner: Client, load: Load) -> Self {
-        Self { attempt, lane, needs, owner, load, stage: Stage::Waiting }
+        Self { attempt, lane, needs, owner, load, stage: Stage::Promised }
     }
 }
 
@@ -74,6 +76,13 @@ impl Holdings {
         self.free.threads = self.free.threads.saturating_sub(held.needs.threads);
         self.free.children = self.free.children.saturating_sub(held.needs.children);
         self.held.insert(id, held);
+    }
+
+    /// It is written, and waits here.
+    pub(super) fn written(&mut self, id: OrderId) {
+        if let Some(held) = self.held.get_mut(&id) {
+            held.stage = Stage::Waiting;
+        }
     }
 
     /// The grant an order is held under; `None` if it is not, or no longer.
@@ -127,21 +136,18 @@ impl Holdings {
 
     /// This grant is worth nothing any more; answers whether it was until now.
     pub(super) fn lose(&mut self, fence: Fence) -> bool {
-        let held = self.held.get_mut(&fence.id);
-        let Some(held) = held.filter(|held| held.attempt == fence.attempt && held.stage != Stage::Lost) else {
+        let held = self.held.get_mut(&fence.id).filter(|held| held.attempt == fence.attempt);
+        // What is over may just have been written: whether it was good is told by that write.
+        let Some(held) = held.filter(|held| matches!(held.stage, Stage::Waiting | Stage::Begun { .. })) else {
             return false;
         };
-        let was_over = std::mem::replace(&mut held.stage, Stage::Lost) == Stage::Over;
-        let lane = held.lane;
-        if was_over {
-            *self.in_hand.entry(lane).or_default() += 1;
-        }
+        held.stage = Stage::Lost;
         true
     }
 
     /// Every grant whose lease is to be renewed.
     pub(super) fn fences(&self) -> Vec<Fence> {
-        let held = self.held.iter().filter(|(_, held)| held.stage != Stage::Lost);
+        let held = self.held.iter().filter(|(_, held)| !matches!(held.stage, Stage::Promised | Stage::Lost));
         held.map(|(id, held)| Fence { id: *id, attempt: held.attempt }).collect()
     }
 

@@ -37,8 +37,9 @@ async fn keep(house: Weak<House>) {
         let lease = now.backend.lease();
         now.renew(lease, &mut renewed_at).await;
         drop(now);
-        let Some(house) = house.upgrade() else { return };
-        let _ = tokio::time::timeout(lease / RENEWALS, house.renew_now.notified()).await;
+        // The house itself is not held meanwhile: its end must not wait for this.
+        let Some(renew_now) = house.upgrade().map(|house| house.renew_now.clone()) else { return };
+        let _ = tokio::time::timeout(lease / RENEWALS, renew_now.notified()).await;
     }
 }
 

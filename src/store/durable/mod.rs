@@ -26,7 +26,7 @@ use self::writer::{Append, Line};
 use super::backend::{Backend, Change, Down, Ended, Hint, What};
 use super::memory::Memory;
 use super::shares::{Load, Shares};
-use super::{Bounds, Fence, News, packed};
+use super::{Bounds, Fence, News, Room, packed};
 use crate::clock;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
@@ -48,6 +48,8 @@ pub struct Me {
     pub node: Arc<str>,
     /// Orders of the house's staff it takes up at once, per model (position = `ModelId`); 0 if it does not offer the model.
     pub hands: Vec<u32>,
+    /// Staff that orders may have of their own.
+    pub room: Room,
 }
 
 /// The store.
@@ -67,9 +69,9 @@ pub(super) struct House {
     news: Mutex<News>,
     rung: Notify,
     /// Something became free, or something waits: time to look whether orders can be taken up.
-    hungry: Notify,
+    hungry: Arc<Notify>,
     /// Somebody wants an order stopped that may be this node's: the next renewal says which.
-    renew_now: Notify,
+    renew_now: Arc<Notify>,
     down: Mutex<Option<Down>>,
     tidied_at: AtomicU64,
     is_closed: AtomicBool,
@@ -105,15 +107,17 @@ impl Durable {
             settles,
             news: Mutex::default(),
             rung: Notify::new(),
-            hungry: Notify::new(),
-            renew_now: Notify::new(),
+            hungry: Arc::default(),
+            renew_now: Arc::default(),
             down: Mutex::default(),
             tidied_at: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
         });
+        locked(&house.holdings).claiming(house.me.room, false);
+        house.tidied_at.store(clock::now(), Ordering::Relaxed);
+        let tidied = house.backend.tidy(bounds, clock::wall_us()).await?;
+        house.tidied(tidied);
         if !is_shared {
-            let tidied = house.backend.tidy(bounds, clock::wall_us()).await?;
-            house.tidied(tidied);
             house.take().await?;
         }
         runtime.spawn(writer::append(Arc::downgrade(&house), append_line));

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use super::super::backend::{Appended, Down};
+use super::super::memory::OVERHEAD_BYTES;
 use super::super::shares::{Load, TooMuch};
 use super::super::{
     CancelAnswer, Counts, DeleteAnswer, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, NewJob, News, NodeRow,
@@ -20,7 +21,7 @@ use super::{Durable, locked};
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{ErrorKind, Job, OrderError};
+use crate::domain::job::{ErrorKind, Job, OrderError, Status};
 use crate::domain::life::Happening;
 use crate::domain::record::StepRecord;
 
@@ -204,8 +205,9 @@ impl Store for Durable {
         Reply::later(async move {
             house.note_all().await?;
             let counts = house.backend.counts().await?;
-            // As the house counts them, for whose bound they are.
-            Ok(Counts { active_bytes: locked(&house.shares).total().bytes, ..counts })
+            let active = counts.by_status[Status::Queued as usize] + counts.by_status[Status::Running as usize];
+            // With what an order costs beside itself, as its bound has it.
+            Ok(Counts { active_bytes: counts.active_bytes + active as usize * OVERHEAD_BYTES, ..counts })
         })
     }
 

@@ -176,6 +176,7 @@ impl House {
         let mut is_elsewhere = false;
         for (new, is_held) in append.batch.into_iter().zip(held).filter(|_| is_fresh) {
             if *is_held {
+                locked(&self.holdings).written(new.job.id);
                 self.desk.adopt(clerk::placed(new, &self.me.node));
             } else {
                 let lane = Lane::of(&new.job, new.needs, new.alone);

@@ -6,10 +6,13 @@
 mod fate;
 mod hints;
 mod line;
+mod new_rows;
 mod open;
 mod read;
 mod rows;
+#[macro_use]
 mod sql;
+mod sql_reads;
 mod tidy;
 mod write;
 
@@ -72,7 +75,7 @@ impl Postgres {
         let config = open::bounded(&config);
         let line = |limit| Line::new(config.clone(), limit);
         let takes = line(TIDIES_IN);
-        let said = takes.ask(sql::PROMISE, &[]).await;
+        let said = takes.ask(sql_reads::PROMISE, &[]).await;
         let promise = said.ok().and_then(|rows| rows.into_iter().next());
         let promise = promise.ok_or_else(|| OpenError::Unreachable("it let us in and did not answer".to_owned()))?;
         let (listens, hears) = Line::listening(config.clone());

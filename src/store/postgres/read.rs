@@ -7,7 +7,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::rows::{self, Kept};
-use super::{House, sql};
+use super::{House, sql_reads};
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
 use crate::domain::record::StepRecord;
@@ -24,7 +24,7 @@ impl House {
     }
 
     pub(super) async fn steps(&self, id: OrderId) -> Result<Option<Vec<StepRecord>>, Down> {
-        let found = self.reader().ask(sql::BODY, &[&id.0]).await?;
+        let found = self.reader().ask(sql_reads::BODY, &[&id.0]).await?;
         let Some(row) = found.first() else { return Ok(None) };
         packed::records(rows::read_body(row, 0)?).map(Some).ok_or_else(|| rows::unreadable(row))
     }
@@ -43,19 +43,20 @@ impl House {
         let one_more = limit + 1;
         // Unfiltered, the one more is looked for behind the last that is looked at.
         let scan = if is_filtered { SCAN } else { one_more };
-        let found = line.ask(sql::LIST, &[&after, &before, &scan, &status, &model, &owner, &labels, &one_more]).await?;
+        let found =
+            line.ask(sql_reads::LIST, &[&after, &before, &scan, &status, &model, &owner, &labels, &one_more]).await?;
         let shown = found.iter().take(query.limit).map(|row| Ok(Kept::read(row)?.now()));
         let jobs = shown.collect::<Result<Vec<_>, Down>>()?;
         let mut next = if found.len() > query.limit { jobs.last().map(|job| job.id) } else { None };
         if next.is_none() && is_filtered {
-            let end = line.ask(sql::LIST_END, &[&after, &before, &(SCAN - 1)]).await?;
+            let end = line.ask(sql_reads::LIST_END, &[&after, &before, &(SCAN - 1)]).await?;
             next = if let [last, _] = &*end { Some(OrderId(last.get(0))) } else { None };
         }
         Ok(Page { jobs, next })
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, Down> {
-        let found = self.reader().ask(sql::COUNTS, &[]).await?;
+        let found = self.reader().ask(sql_reads::COUNTS, &[]).await?;
         let row = found.first().ok_or(Down::Away)?;
         let number = |at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0);
         let by_status = std::array::from_fn(number);
@@ -76,6 +77,6 @@ impl House {
                 held: u32::try_from(row.get::<_, i64>(8)).unwrap_or(u32::MAX),
             }
         };
-        Ok(self.reader().ask(sql::NODES, &[]).await?.iter().map(node).collect())
+        Ok(self.reader().ask(sql_reads::NODES, &[]).await?.iter().map(node).collect())
     }
 }

@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use super::fate::{Moment, Move, To};
 use super::line::Line;
+use super::new_rows::NewRows;
 use super::rows::{self, KEPT_COLUMNS, Kept};
 use super::{House, sql};
 use crate::domain::id::OrderId;
-use crate::domain::job::{Attempt, Job};
-use crate::store::backend::{Appended, Change, Down, Entry, Group, Stopped, What};
-use crate::store::packed::{self, FORMAT};
+use crate::domain::job::Attempt;
+use crate::store::backend::{Appended, Change, Down, Group, Stopped, What};
+use crate::store::packed::FORMAT;
 use crate::store::{DeleteAnswer, Fence};
 
 /// How often a decision is taken anew because its order changed meanwhile. Each change is somebody's progress.
@@ -248,66 +249,6 @@ impl To {
     fn body(&self) -> Option<&[u8]> {
         if let Self::End { packed, .. } = self { Some(packed) } else { None }
     }
-}
-
-/// New orders, a column each.
-#[derive(Default)]
-struct NewRows<'a> {
-    id: Vec<Uuid>,
-    /// The first order of the group.
-    first: Vec<Uuid>,
-    owner: Vec<&'a str>,
-    model: Vec<&'a str>,
-    labels: Vec<Option<Json<Vec<String>>>>,
-    lane: Vec<i16>,
-    turn: Vec<i64>,
-    threads: Vec<i32>,
-    children: Vec<i32>,
-    held: Vec<bool>,
-    /// Microseconds from now.
-    expires: Vec<Option<i64>>,
-    bytes: Vec<i64>,
-    once_key: Vec<Option<&'a str>>,
-    once_fingerprint: Vec<Option<Uuid>>,
-    once_ids: Vec<Option<Vec<u8>>>,
-    body: Vec<Vec<u8>>,
-}
-
-impl<'a> NewRows<'a> {
-    fn push(&mut self, group: &'a Group, names: &'a [&'static str]) {
-        for (nth, entry) in group.entries.iter().enumerate() {
-            let once = group.once.as_ref().filter(|_| nth == 0);
-            self.first.push(group.entries[0].job.id.0);
-            self.once_key.push(once.map(|once| &*once.key));
-            self.once_fingerprint.push(once.map(|once| once.fingerprint));
-            self.once_ids.push(once.map(|_| rows::join(group.entries.iter().map(|entry| entry.job.id))));
-            self.push_entry(entry, names);
-        }
-    }
-
-    fn push_entry(&mut self, entry: &'a Entry, names: &'a [&'static str]) {
-        let Entry { job, needs, lane, turn, held } = entry;
-        self.id.push(job.id.0);
-        self.owner.push(job.owner.as_str());
-        self.model.push(names.get(usize::from(job.spec.model.0)).copied().unwrap_or_default());
-        self.labels.push(labels(job));
-        self.lane.push(lane.0);
-        self.turn.push(*turn);
-        self.threads.push(needs.threads.cast_signed());
-        self.children.push(needs.children.cast_signed());
-        self.held.push(*held);
-        self.expires.push(job.spec.expires_in.map(|within| i64::try_from(within.as_micros()).unwrap_or(LONGEST_US)));
-        self.bytes.push(job.spec.weight() as i64);
-        self.body.push(packed::pack(job, &[]).into_vec());
-    }
-}
-
-/// What a timestamp of Postgres can be ahead of now without an error: a thousand years.
-const LONGEST_US: i64 = 31_556_952_000_000_000;
-
-fn labels(job: &Job) -> Option<Json<Vec<String>>> {
-    let labels = &job.spec.labels;
-    (!labels.is_empty()).then(|| Json(labels.iter().map(|(key, value)| rows::label(key, value)).collect()))
 }
 
 impl House {
