@@ -24,6 +24,10 @@ const LEASE: Duration = Duration::from_secs(15);
 const UNPRIVILEGED: &str = "nobody";
 const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 500\nshared_buffers = 64MB\nfsync = on\n";
 
+/// How often it is asked whether it lets somebody in, and how long in between: a minute, for a busy machine.
+const STARTS_IN_LOOKS: usize = 3_000;
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The server.
 pub(crate) struct Server {
     folder: PathBuf,
@@ -141,14 +145,19 @@ impl Server {
 
     /// A connection of a stranger, once it lets one in.
     pub(crate) async fn visitor(&self, database: &str) -> tokio_postgres::Client {
-        loop {
-            if let Ok((client, connection)) = tokio_postgres::connect(&self.url(database), NoTls).await {
-                tokio::spawn(connection);
-                return client;
+        let mut refused = None;
+        for _ in 0..STARTS_IN_LOOKS {
+            match tokio_postgres::connect(&self.url(database), NoTls).await {
+                Ok((client, connection)) => {
+                    tokio::spawn(connection);
+                    return client;
+                }
+                Err(error) => refused = Some(error),
             }
             // It says in no other way that it is ready.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK).await;
         }
+        panic!("{database}: {refused:?}")
     }
 }
 

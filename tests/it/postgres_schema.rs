@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use pasta_fasta::domain::id::Ids;
-use pasta_fasta::store::Backend;
 use pasta_fasta::store::backend::{Appended, Entry, Group, Lane, Want};
 use pasta_fasta::store::postgres::{OpenError, Postgres};
+use pasta_fasta::store::{Backend, Query};
 
 use crate::pg_server::{Kitchen, Server, node_row};
-use crate::store_contract::{NONE, new_job};
+use crate::store_contract::{NONE, new_job, owner};
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -68,7 +68,7 @@ async fn what_cannot_be_connected_to_is_refused_with_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_ended_orders_are_not_looked_at_to_take_one_up() {
+async fn a_hundred_thousand_ended_orders_are_not_looked_at_to_take_one_up_or_to_list_a_few() {
     let mut kitchen = Kitchen::new();
     let plain = kitchen.made().await.url();
     // The server writes the plan of each statement, with the rows that were really looked at, into its log.
@@ -81,9 +81,14 @@ async fn a_hundred_thousand_ended_orders_are_not_looked_at_to_take_one_up() {
     kitchen.visitor().await.batch_execute(ended).await.unwrap();
     assert_eq!(node.append(vec![order(&Ids::new(1))]).await.unwrap(), [Appended::Fresh]);
     assert_eq!(node.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap().len(), 1);
+    let query = Query { owner: Some(owner(9)), limit: 10, ..Query::default() };
+    assert!(node.list(query).await.unwrap().jobs.is_empty());
     let log = Server::shared().log();
     let plan = log.split("duration:").filter(|plan| plan.contains("plan:") && plan.contains("SKIP LOCKED")).last();
     let plan = plan.expect("the claim was explained");
     assert!(plan.contains("Index Scan using orders_waiting"), "{plan}");
     assert!(!plan.contains("Seq Scan on orders") && !plan.contains("Rows Removed by Filter: 1"), "{plan}");
+    let plan = log.split("duration:").filter(|plan| plan.contains("plan:") && plan.contains("o.labels @>")).last();
+    let plan = plan.expect("the list was explained");
+    assert!(plan.contains("Index Scan Backward using orders_pkey") && !plan.contains("Sort"), "{plan}");
 }

@@ -33,12 +33,13 @@ macro_rules! others {
 /// The channel of hints. A payload is a letter, the name of a node, a line break, and ids of 32 digits.
 pub(super) const LISTEN: &str = "LISTEN pasta_fasta";
 
-/// What every session does first. Waiting for standbys may be stricter than `on`, never laxer. All statements find their
-/// rows by an index, whatever the planner thinks of a table it has never analyzed.
+/// What every session does first. Waiting for standbys may be stricter than `on`, never laxer. All statements walk
+/// an index in its order, whatever the planner thinks of a table it has not analyzed lately: it has been seen to sort a million
+/// rows for a page of a hundred.
 pub(super) const SESSION: &str = "\
 SELECT set_config('synchronous_commit', 'on', false)
  WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
-SET enable_seqscan = off; SET jit = off;";
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;";
 
 /// Writes groups of orders: the first of a group if neither it nor its key is here, and the others only with their first.
 /// Says the first ones that are written now.
