@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 
-def _first(path: str, key: str) -> str:
+def first(path: str, key: str) -> str:
     for line in Path(path).read_text().splitlines():
         if line.startswith(key):
             return line.split(":", 1)[1].strip()
     return "unknown"
 
 
-def _says(*command: str) -> str:
+def says(*command: str) -> str:
     """The first line a program prints to stdout; wrk prints its version there and exits with 1."""
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return (answer.stdout.splitlines() or ["unknown"])[0].strip()
@@ -40,18 +40,18 @@ def _processor_ticks() -> list[int]:
 def lines(bench) -> list[str]:
     binary = bench.binary.read_bytes()
     built = datetime.fromtimestamp(bench.binary.stat().st_mtime, UTC)
-    commit = _says("git", "-C", str(bench.root), "describe", "--always", "--dirty")
+    commit = says("git", "-C", str(bench.root), "describe", "--always", "--dirty")
     mode = "full" if bench.full else "quick" if bench.quick else "default"
-    memory_gib = int(_first("/proc/meminfo", "MemTotal").split()[0]) / 1_048_576
+    memory_gib = int(first("/proc/meminfo", "MemTotal").split()[0]) / 1_048_576
     return [
         f"# Benchmark of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "",
-        f"- Machine: {os.cpu_count()} x {_first('/proc/cpuinfo', 'model name')}, {memory_gib:.1f} GiB, "
+        f"- Machine: {os.cpu_count()} x {first('/proc/cpuinfo', 'model name')}, {memory_gib:.1f} GiB, "
         f"kernel {platform.release()}; load before {' '.join(f'{load:.2f}' for load in os.getloadavg())}; "
         f"nice {os.nice(0)} for everything.",
         f"- Service: binary of {built:%Y-%m-%d %H:%M:%S} UTC, {len(binary) / 1e6:.1f} MB, "
         f"sha256 {hashlib.sha256(binary).hexdigest()[:12]}; a copy of it runs throughout. "
         f"The working tree is at {commit}, which need not be what it was built from.",
-        f"- Tools: {_says('wrk', '--version')}; Python {platform.python_version()}; {_says('rustc', '--version')}.",
+        f"- Tools: {says('wrk', '--version')}; Python {platform.python_version()}; {says('rustc', '--version')}.",
         f"- Run: {mode}, {bench.pairs} alternating pairs, medians; a fresh server for each HTTP and memory figure.",
     ]
