@@ -14,6 +14,7 @@ pub mod job;
 pub mod life;
 pub mod limits;
 pub mod line;
+pub mod live;
 pub mod menu;
 pub mod narration;
 pub mod options;

@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::caller::Caller;
+use super::live;
 use super::once;
 use super::orders::{json, refusal};
 use super::problem::{self, Problem};
 use super::request;
-use super::wire::{self, OrderView};
+use super::wire::OrderView;
 use crate::domain::ask::OrderAsk;
 use crate::domain::ask_json::objects;
 use crate::domain::limits;
@@ -91,7 +92,7 @@ pub async fn place(
         return Err(Problem::with(&problem::INVALID, bad));
     }
     let placed = app.kitchen.submit(&caller.client, specs, once).await.map_err(refusal)?;
-    let data = placed.jobs.iter().map(|job| OrderView::new(job, wire::live(&app.kitchen, job))).collect();
+    let data = placed.jobs.iter().map(|job| OrderView::new(job, live::here(&app.kitchen, job))).collect();
     let mut response = json(StatusCode::ACCEPTED, &BatchView { data });
     if placed.before {
         once::replayed(&mut response);

@@ -19,16 +19,17 @@ use serde::Serialize;
 use super::AppState;
 use super::caller::Caller;
 use super::event_id;
+use super::live;
 use super::orders::{LOOK_ELSEWHERE, find, id};
 use super::problem::Problem;
 use super::seat::Seat;
-use super::wire::{self, OrderView, ms};
+use super::wire::{Done, OrderView, ms};
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
+use crate::domain::live::StepEvent;
 use crate::domain::record::Outcome;
 use crate::domain::{limits, narration};
 use crate::kitchen::Found;
-use crate::model::recorder::{self, Event as StepEvent};
 use crate::store::MEMORY;
 
 /// Time between two looks: below what a person sees as delay, above what a look costs by a factor of a thousand.
@@ -101,8 +102,7 @@ pub async fn follow(
 ) -> Result<Response<Body>, Problem> {
     let id = id(&text)?;
     let job = find(&app.kitchen, &caller, id).await?;
-    let told = || app.kitchen.run(id).map_or(0, |run| run.recorder.last_seq());
-    let last = if job.status.is_done() { last_seq(&job) } else { told() };
+    let last = if job.status.is_done() { last_seq(&job) } else { live::last_seq(&app.kitchen, &job).await };
     let seen = headers.get("last-event-id").map(|id| event_id::of_order(id, job.attempt.max(1), last));
     if job.status.is_done() && seen == Some(Some(last)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -113,6 +113,7 @@ pub async fn follow(
         id,
         seen: seen.flatten().unwrap_or(0),
         ahead: VecDeque::new(),
+        elsewhere: None,
         told: VecDeque::new(),
         over: false,
         seat,
@@ -121,9 +122,9 @@ pub async fn follow(
         Some(Some(_)) => {}
         Some(None) => {
             teller.told.push_back(bare("gap"));
-            teller.order("snapshot", &job, None);
+            teller.order("snapshot", &job, None).await;
         }
-        None => teller.order("snapshot", &job, None),
+        None => teller.order("snapshot", &job, None).await,
     }
     Ok(streamed(teller))
 }
@@ -140,6 +141,8 @@ struct Teller {
     seen: u32,
     /// Known and not yet written out.
     ahead: VecDeque<StepEvent>,
+    /// How far it is, by the node that cooks it.
+    elsewhere: Option<Done>,
     told: VecDeque<Event>,
     over: bool,
     seat: Seat,
@@ -212,13 +215,14 @@ impl Teller {
         }
         if self.seen == 0 && job.started_us.is_some() {
             self.seen = 1;
-            self.order("order.running", job, Some(1));
+            self.order("order.running", job, Some(1)).await;
         }
         let mut is_all = false;
         if self.ahead.is_empty() {
             let seen = self.seen;
-            let fresh = self.happened(job).await.into_iter().filter(|event| event.seq > seen);
-            self.ahead.extend(fresh.take(AHEAD));
+            let (events, elsewhere) = live::events(&self.app.kitchen, job, seen).await;
+            self.ahead.extend(events.into_iter().filter(|event| event.seq > seen).take(AHEAD));
+            self.elsewhere = elsewhere;
             is_all = self.ahead.is_empty();
         }
         for event in self.ahead.drain(..AT_ONCE.min(self.ahead.len())).collect::<Vec<_>>() {
@@ -226,27 +230,18 @@ impl Teller {
         }
         if job.status.is_done() && is_all {
             let last = last_seq(job);
-            self.order(&format!("order.{}", job.status.name()), job, Some(last));
+            self.order(&format!("order.{}", job.status.name()), job, Some(last)).await;
             self.over = true;
         }
     }
 
-    /// All steps' events that are known.
-    async fn happened(&self, job: &Job) -> Vec<StepEvent> {
-        let kitchen = &self.app.kitchen;
-        match kitchen.run(self.id) {
-            Some(run) if !job.status.is_done() => run.recorder.events_after(self.seen),
-            _ => {
-                // A store that does not answer is asked again at the next look.
-                let recorded = kitchen.store.steps(self.id).await.ok().flatten();
-                recorded.map(|records| recorder::told(&records)).unwrap_or_default()
-            }
+    fn progress(&mut self, job: &Job, before: &mut Option<Done>) {
+        let here = self.app.kitchen.run(self.id).map(|run| run.recorder.progress());
+        let Some((steps_done, dishes_done)) = here.or(self.elsewhere.take()) else { return };
+        // Of fewer steps each is told.
+        if job.spec.steps_total() <= limits::RECORDS {
+            return;
         }
-    }
-
-    fn progress(&mut self, job: &Job, before: &mut Option<(u64, u32)>) {
-        let Some(run) = self.app.kitchen.run(self.id).filter(|run| !run.recorder.is_live()) else { return };
-        let (steps_done, dishes_done) = run.recorder.progress();
         if before.replace((steps_done, dishes_done)) != Some((steps_done, dishes_done)) {
             let steps_total = job.spec.steps_total();
             let data = ProgressData { steps_done, steps_total, dishes_done, dishes_total: job.spec.dishes };
@@ -254,8 +249,8 @@ impl Teller {
         }
     }
 
-    fn order(&mut self, name: &str, job: &Job, seq: Option<u32>) {
-        let view = OrderView::new(job, wire::live(&self.app.kitchen, job));
+    async fn order(&mut self, name: &str, job: &Job, seq: Option<u32>) {
+        let view = OrderView::new(job, live::done(&self.app.kitchen, job).await);
         self.tell(name, seq.map(|seq| (job.attempt.max(1), seq)), &view);
     }
 

@@ -29,6 +29,7 @@ mod head;
 mod headers;
 pub mod house;
 pub mod keys;
+pub mod live;
 pub mod nodes;
 pub mod once;
 pub mod order_acts;

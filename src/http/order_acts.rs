@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::caller::Caller;
+use super::live;
 use super::order_list::{self, Conditions};
 use super::orders::{Answer, down, find, id, json, refusal, render};
 use super::problem::{self, Problem};
@@ -39,8 +40,8 @@ use crate::store::{CancelAnswer, DeleteAnswer, Query};
 pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
     let id = find(&app.kitchen, &caller, id(&text)?).await?.id;
     match app.kitchen.cancel(id).await.map_err(down)? {
-        CancelAnswer::Canceled { job, .. } => Ok(render(&app.kitchen, &job, StatusCode::OK)),
-        CancelAnswer::Running(job) => Ok(render(&app.kitchen, &job, StatusCode::ACCEPTED)),
+        CancelAnswer::Canceled { job, .. } => Ok(render(&job, live::done(&app.kitchen, &job).await, StatusCode::OK)),
+        CancelAnswer::Running(job) => Ok(render(&job, live::done(&app.kitchen, &job).await, StatusCode::ACCEPTED)),
         CancelAnswer::Ended(job) => {
             Err(Problem::new(&problem::NOT_CANCELABLE, format!("{id} has {}", job.status.name())))
         }
@@ -89,7 +90,7 @@ pub async fn retry(State(app): State<AppState>, caller: Caller, Path(text): Path
         return Err(Problem::new(&problem::ACTIVE, format!("{} has not ended", job.id)));
     }
     let again = app.kitchen.retry(&caller.client, &job).await.map_err(refusal)?;
-    Ok(render(&app.kitchen, &again, StatusCode::ACCEPTED))
+    Ok(render(&again, live::done(&app.kitchen, &again).await, StatusCode::ACCEPTED))
 }
 
 /// States an order can be stopped in, and so the most that a condition may name.

@@ -13,10 +13,11 @@ use serde::Serialize;
 
 use super::AppState;
 use super::caller::Caller;
+use super::live;
 use super::once;
 use super::problem::{self, Problem};
 use super::request::{self, Hold, Params};
-use super::wire::{self, OrderView};
+use super::wire::{self, Done, OrderView};
 use crate::clock;
 use crate::domain::ask::OrderAsk;
 use crate::domain::id::OrderId;
@@ -91,7 +92,7 @@ pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, header
         seconds => held(&app, &caller, job.id, seconds, None).await?,
     };
     let status = if job.status.is_done() && hold.seconds > 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = render(kitchen, &job, status);
+    let mut response = render(&job, live::done(kitchen, &job).await, status);
     applied(&mut response, hold);
     if placed.before {
         once::replayed(&mut response);
@@ -136,8 +137,7 @@ fn applied(response: &mut Response<Body>, hold: Hold) {
 }
 
 /// The order as it stands, with every header an order's answer has.
-pub fn render(kitchen: &Kitchen, job: &Job, status: StatusCode) -> Response<Body> {
-    let live = wire::live(kitchen, job);
+pub fn render(job: &Job, live: Option<Done>, status: StatusCode) -> Response<Body> {
     let view = OrderView::new(job, live);
     let mut response = json(status, &view);
     let headers = response.headers_mut();
@@ -181,7 +181,10 @@ async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: 
     let watched = kitchen.watch(id);
     let ended = watched.ended();
     let job = find(kitchen, caller, id).await?;
-    let changed = seen.is_some_and(|seen| seen != wire::etag(&job, wire::live(kitchen, &job)));
+    let changed = match seen {
+        Some(seen) => seen != wire::etag(&job, live::done(kitchen, &job).await),
+        None => false,
+    };
     if job.status.is_done() || changed {
         return Ok(job);
     }
@@ -255,7 +258,8 @@ pub async fn get(
         0 => find(kitchen, &caller, id).await?,
         seconds => held(&app, &caller, id, seconds, seen).await?,
     };
-    let tag = wire::etag(&job, wire::live(kitchen, &job));
+    let live = live::done(kitchen, &job).await;
+    let tag = wire::etag(&job, live);
     if request::has_seen(&headers, &tag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -263,7 +267,7 @@ pub async fn get(
         }
         return Ok(response);
     }
-    let mut response = render(kitchen, &job, StatusCode::OK);
+    let mut response = render(&job, live, StatusCode::OK);
     applied(&mut response, hold);
     Ok(response)
 }

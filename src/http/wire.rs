@@ -13,7 +13,6 @@ pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
 use crate::domain::job::{ErrorKind, Job, Status};
 use crate::domain::spec::Spec;
-use crate::kitchen::Kitchen;
 use crate::model;
 
 /// An order.
@@ -161,7 +160,7 @@ pub struct OrderErrorView<'a> {
 }
 
 /// Steps and dishes that are over.
-type Done = (u64, u32);
+pub type Done = (u64, u32);
 
 impl<'a> OrderView<'a> {
     /// The order as it stands; `live` is the progress of its run, if it is running.
@@ -255,13 +254,4 @@ pub fn etag(job: &Job, live: Option<Done>) -> String {
         _ => 2 + job.summary.as_ref().map_or(0, |s| u64::from(s.totals.steps[2])),
     };
     format!("\"{}.{}\"", job.attempt, state + progress)
-}
-
-/// An order and its progress, read from the kitchen.
-#[must_use]
-pub fn live(kitchen: &Kitchen, job: &Job) -> Option<Done> {
-    if job.status != Status::Running {
-        return None;
-    }
-    kitchen.run(job.id).map(|run| run.recorder.progress())
 }

@@ -9,6 +9,7 @@ mod intake;
 mod journal;
 mod news;
 mod places;
+mod publish;
 mod staffing;
 mod stopping;
 mod watch;
@@ -134,6 +135,9 @@ impl Kitchen {
         });
         kitchen.runtime.spawn(stopping::mind_deadlines(Arc::downgrade(&kitchen), kitchen.deadlines.clone()));
         kitchen.runtime.spawn(news::heed(Arc::downgrade(&kitchen)));
+        if kitchen.store.is_shared() {
+            kitchen.runtime.spawn(publish::publish(Arc::downgrade(&kitchen)));
+        }
         kitchen
     }
 

@@ -17,6 +17,7 @@ use super::{Bounds, Counts, DeleteAnswer, Fence, NodeRow, Once, Page, Query, Roo
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Job, Status};
+use crate::domain::live::Live;
 use crate::domain::record::StepRecord;
 
 /// Why a store cannot answer now.
@@ -126,6 +127,15 @@ pub struct Ended {
     pub job: Job,
     /// The same with its steps, packed; what [`Backend::get`] and [`Backend::steps`] read back.
     pub packed: Arc<[u8]>,
+}
+
+/// What a run has done since its node last published it; its events are those after what it published then.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The grant.
+    pub fence: Fence,
+    /// How far it is.
+    pub live: Live,
 }
 
 /// Orders a node could take up at once.
@@ -254,6 +264,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Steps of an ended order; `None` while it is active or when it is not here.
     fn steps(&self, id: OrderId) -> Said<Option<Vec<StepRecord>>>;
+
+    /// Shows other nodes what runs here, in one statement; answers one by one whether the fence was good. Said again, after an
+    /// answer that never came, it may say more. Kept at least while the run lasts. Not shared: does nothing.
+    fn publish(&self, runs: Vec<Published>) -> Said<Vec<bool>>;
+
+    /// How far this run is by what its node published, and the first of its events after this number; `None` if nothing was.
+    fn published(&self, run: Fence, after: u32) -> Said<Option<Live>>;
 
     /// Orders, youngest first. Looks at a bounded number of rows for one page.
     fn list(&self, query: Query) -> Said<Page>;

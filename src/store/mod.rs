@@ -18,7 +18,7 @@ mod words;
 
 use std::sync::Arc;
 
-pub use backend::{Backend, Down};
+pub use backend::{Backend, Down, Published};
 pub use durable::{Durable, Me};
 pub use memory::{Bounds, Memory};
 pub use packed::Overlay;
@@ -32,6 +32,7 @@ use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
+use crate::domain::live::Live;
 use crate::domain::record::StepRecord;
 use crate::domain::spec::ModelId;
 
@@ -72,6 +73,15 @@ pub trait Store: Send + Sync {
 
     /// The recorded steps of an ended order, in order of their end; `None` while it is active or when it is not here.
     fn steps(&self, id: OrderId) -> Reply<Result<Option<Arc<Vec<StepRecord>>>, Down>>;
+
+    /// Whether other nodes may be asked about what this one cooks, and this one about what others cook.
+    fn is_shared(&self) -> bool;
+
+    /// Shows other nodes what runs here; answers one by one whether the fence was good.
+    fn publish(&self, runs: Vec<Published>) -> Reply<Result<Vec<bool>, Down>>;
+
+    /// How far a run on another node is, and the first of its events after this number; `None` if nothing is known of it.
+    fn published(&self, run: Fence, after: u32) -> Reply<Result<Option<Live>, Down>>;
 
     /// Orders, youngest first.
     fn list(&self, query: Query) -> Reply<Result<Page, Down>>;

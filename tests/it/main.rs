@@ -30,6 +30,8 @@ mod children_init;
 mod children_limits;
 mod children_spawn;
 mod cluster;
+#[cfg(feature = "postgres")]
+mod cluster_events;
 mod comparison_ranking;
 mod comparisons_advice;
 mod comparisons_api;

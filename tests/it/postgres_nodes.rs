@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{Broken, Status};
+use pasta_fasta::domain::live::{Live, StepEvent};
+use pasta_fasta::domain::recipe::StepRef;
 use pasta_fasta::domain::spec::Spec;
 use pasta_fasta::store::backend::{
-    Appended, Change, Ended, Entry, Group, Hint, Lane, Said, Stopped, Taken, Want, What,
+    Appended, Change, Ended, Entry, Group, Hint, Lane, Published, Said, Stopped, Taken, Want, What,
 };
 use pasta_fasta::store::postgres::Postgres;
 use pasta_fasta::store::{Backend, Bounds, Down, Fence, Once, packed};
@@ -128,6 +130,55 @@ async fn an_order_whose_lease_ran_out_is_the_other_nodes_and_the_first_ones_end_
     assert_eq!(b.settle(vec![good]).await.unwrap(), [true]);
     assert_eq!(a.get(id).await.unwrap().unwrap().status, Status::Failed);
     assert_eq!(a.counts().await.unwrap().by_status, [0, 0, 0, 1, 0, 0]);
+}
+
+fn event(seq: u32) -> StepEvent {
+    StepEvent { seq, at: StepRef { dish: 1, step: 0 }, outcome: None, offset: u64::from(seq) }
+}
+
+fn published(fence: Fence, seqs: std::ops::RangeInclusive<u32>) -> Published {
+    let live = Live { steps_done: 7, dishes_done: 3, last_seq: *seqs.end(), events: seqs.map(event).collect() };
+    Published { fence, live }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_publishes_of_a_run_is_told_by_any_and_only_under_its_grant() {
+    let mut kitchen = Kitchen::new();
+    let mut kitchen = kitchen.made().await.clone();
+    let (a, b) = (kitchen.node("a", LEASE).await, kitchen.node("b", LEASE).await);
+    let id = write(&a, entry(&Ids::new(1), true)).await;
+    let (first, second) = (Fence { id, attempt: 1 }, Fence { id, attempt: 2 });
+    assert_eq!(b.published(first, 0).await.unwrap(), None);
+    assert_eq!(a.publish(vec![published(first, 2..=40)]).await.unwrap(), [true]);
+    // Nobody heard the answer: the same once more, and more. Then what comes next, in several rows.
+    assert_eq!(a.publish(vec![published(first, 2..=50)]).await.unwrap(), [true]);
+    assert_eq!(a.publish(vec![published(first, 51..=2_000)]).await.unwrap(), [true]);
+    let mut seqs = Vec::new();
+    while let Some(live) = b.published(first, seqs.last().copied().unwrap_or(0)).await.unwrap()
+        && !live.events.is_empty()
+    {
+        assert_eq!((live.steps_done, live.dishes_done, live.last_seq), (7, 3, 2_000));
+        assert!(live.events.iter().all(|told| *told == event(told.seq)));
+        seqs.extend(live.events.iter().map(|event| event.seq));
+    }
+    assert_eq!(seqs, Vec::from_iter(2..=2_000));
+    assert_eq!(b.published(first, 1_234).await.unwrap().unwrap().events[0], event(1_235));
+    assert_eq!(b.publish(vec![published(first, 2_001..=2_002)]).await.unwrap(), [false], "not its order");
+    assert_eq!(a.publish(vec![published(second, 2..=3)]).await.unwrap(), [false], "not its grant");
+
+    kitchen.pass_time(LEASE).await;
+    assert_eq!(b.tidy(Bounds::default(), 0).await.unwrap().returned, 1);
+    assert_eq!(take(&b, 9).await[0].fence, second);
+    assert_eq!(b.publish(vec![published(second, 2..=5)]).await.unwrap(), [true]);
+    assert_eq!(a.publish(vec![published(first, 2_001..=2_002)]).await.unwrap(), [false], "it lost it");
+    assert_eq!(a.published(second, 0).await.unwrap().unwrap().events.len(), 4);
+    assert_eq!(a.published(first, 0).await.unwrap(), None, "another attempt, another beginning");
+    let over = end(&b, second, Status::Succeeded).await;
+    assert_eq!(b.settle(vec![over]).await.unwrap(), [true]);
+    assert_eq!(b.publish(vec![published(second, 6..=7)]).await.unwrap(), [false], "it has ended");
+    a.tidy(Bounds::default(), 0).await.unwrap();
+    let left = "SELECT (SELECT count(*) FROM order_progress) + (SELECT count(*) FROM order_events)";
+    assert_eq!(kitchen.visitor().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 mod relay;
 
 pub use relay::Delta;
@@ -16,6 +14,7 @@ pub use relay::Delta;
 use super::work;
 use crate::domain::Ns;
 use crate::domain::draw::Spread;
+pub use crate::domain::live::StepEvent as Event;
 use crate::domain::recipe::StepRef;
 use crate::domain::record::{Outcome, StepRecord, Totals, wait_of};
 use crate::domain::spec::Spec;
@@ -24,19 +23,6 @@ use crate::domain::{draw, limits};
 
 /// Shards of a run. Workers beyond it share; two that meet lose some 20 ns.
 const LANES: usize = 8;
-
-/// Something that happened to a step, in the order of `seq`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// Number within the attempt, without gaps.
-    pub seq: u32,
-    /// The step.
-    pub at: StepRef,
-    /// How it ended; `None` when it started.
-    pub outcome: Option<Outcome>,
-    /// When, as an offset from the run's start.
-    pub offset: Ns,
-}
 
 #[derive(Default)]
 struct Shard {

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use super::super::backend::{Appended, Down};
+use super::super::backend::{Appended, Down, Published};
 use super::super::memory::OVERHEAD_BYTES;
 use super::super::shares::{Load, TooMuch};
 use super::super::{
-    CancelAnswer, Counts, DeleteAnswer, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, NewJob, News, NodeRow,
-    Once, Page, Places, Query, Refused, Reply, Room, Store, Submitted,
+    CancelAnswer, Counts, DeleteAnswer, Fence, Fill, Finish, Finished, Here, Lapsed, Later, Lookup, NewJob, News,
+    NodeRow, Once, Page, Places, Query, Refused, Reply, Room, Store, Submitted,
 };
 use super::ends::PATIENCE;
 use super::writer::{Append, load};
@@ -23,6 +23,7 @@ use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{ErrorKind, Job, OrderError, Status};
 use crate::domain::life::Happening;
+use crate::domain::live::Live;
 use crate::domain::record::StepRecord;
 
 impl Store for Durable {
@@ -247,6 +248,22 @@ impl Store for Durable {
 
     fn caveat(&self) -> Option<String> {
         self.0.backend.caveat()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.backend.is_shared()
+    }
+
+    fn publish(&self, runs: Vec<Published>) -> Reply<Result<Vec<bool>, Down>> {
+        Reply::later(self.0.backend.publish(runs))
+    }
+
+    fn published(&self, run: Fence, after: u32) -> Reply<Result<Option<Live>, Down>> {
+        // What this node cooks is asked of the kitchen; where there is no other there is nothing to ask.
+        if !self.0.backend.is_shared() {
+            return Reply::now(Ok(None));
+        }
+        Reply::later(self.0.backend.published(run, after))
     }
 
     fn nodes(&self) -> Reply<Result<Vec<NodeRow>, Down>> {

@@ -6,6 +6,7 @@
 mod fate;
 mod hints;
 mod line;
+mod live;
 mod new_rows;
 mod open;
 mod read;
@@ -26,10 +27,11 @@ use tokio_postgres::Config;
 use self::hints::Hints;
 use self::line::Line;
 pub use self::open::OpenError;
-use super::backend::{Appended, Change, Group, Hint, Renewed, Said, Stopped, Taken, Tidied, Want};
+use super::backend::{Appended, Change, Group, Hint, Published, Renewed, Said, Stopped, Taken, Tidied, Want};
 use super::{Backend, Bounds, Counts, DeleteAnswer, Fence, Later, NodeRow, Page, Query};
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
+use crate::domain::live::Live;
 use crate::domain::record::StepRecord;
 
 /// Connections for whoever asks about one order or a page.
@@ -175,6 +177,14 @@ impl Backend for Postgres {
 
     fn steps(&self, id: OrderId) -> Said<Option<Vec<StepRecord>>> {
         self.say(|house| async move { house.steps(id).await })
+    }
+
+    fn publish(&self, runs: Vec<Published>) -> Said<Vec<bool>> {
+        self.say(|house| async move { house.publish(runs).await })
+    }
+
+    fn published(&self, run: Fence, after: u32) -> Said<Option<Live>> {
+        self.say(move |house| async move { house.published(run, after).await })
     }
 
     fn list(&self, query: Query) -> Said<Page> {

@@ -193,7 +193,7 @@ UPDATE orders o SET lease_until = clock_timestamp() + $2::int8 * interval '1 mic
 RETURNING o.id, o.attempt, o.cancel_requested";
 
 /// What a node asks about once a second, idle or not: what each client holds, what waits, and whether there is anything to
-/// tidy up at all: orders without a living holder or past their deadline, and ended ones to forget.
+/// tidy up at all: what is published of runs that are over, orders without a living holder or past their deadline, and ended ones to forget.
 pub(super) const LOOK: &str = "
 SELECT 's' AS what, owner, 0::int2 AS lane, count(*) AS orders, sum(bytes)::int8 AS number
   FROM orders WHERE status < 2 GROUP BY owner
@@ -204,6 +204,10 @@ SELECT 'd', '', 0::int2, 1, 0
  WHERE EXISTS (SELECT FROM orders WHERE status < 2 AND node IS NOT NULL AND lease_until < clock_timestamp())
     OR EXISTS (SELECT FROM orders WHERE status = 0 AND node IS NULL AND expires_at IS NOT NULL AND history IS NULL
                                     AND expires_at <= clock_timestamp())
+UNION ALL
+SELECT 'l', '', 0::int2, 1, 0
+ WHERE EXISTS (SELECT FROM order_progress p
+                WHERE (SELECT o.status < 2 AND o.attempt = p.attempt FROM orders o WHERE o.id = p.order_id) IS NOT TRUE)
 UNION ALL
 SELECT 'f', '', 0::int2, 1, 0 FROM (SELECT sum(kept)::int8 AS kept, sum(ended_bytes)::int8 AS bytes FROM tally) AS t
  WHERE t.kept > $2::int8 OR t.bytes > $3::int8

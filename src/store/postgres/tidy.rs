@@ -92,6 +92,9 @@ impl House {
             let again = self.look(bounds.retention_us, limits).await?.found;
             (tidied.found.shares, tidied.found.waiting) = (again.shares, again.waiting);
         }
+        if tidied.is_over {
+            self.unpublish().await?;
+        }
         for _ in 0..if tidied.is_full { BATCHES } else { 0 } {
             let gone = self.takes.ask(sql::FORGET, &[&bounds.retention_us, &limits[0], &limits[1], &FORGETS]).await?;
             if gone.first().is_none_or(|row| row.get::<_, i64>(0) < FORGETS) {
@@ -109,6 +112,7 @@ impl House {
                 "s" => look.found.shares.push((Client::stored(row.get(1)), orders, number.unsigned_abs())),
                 "w" => look.found.waiting.push(Waiting { lane: Lane(row.get(2)), orders, turn: number }),
                 "d" => look.is_due = true,
+                "l" => look.is_over = true,
                 _ => look.is_full = true,
             }
         }
@@ -147,6 +151,8 @@ struct Look {
     found: Tidied,
     /// Orders without a living holder, or past their deadline.
     is_due: bool,
+    /// Something is published of runs that are over.
+    is_over: bool,
     /// More is kept than should be.
     is_full: bool,
 }

@@ -1,0 +1,55 @@
+//! What is known of an order that runs: from its run if it is cooked here, else from what its node published.
+//!
+//! What another node cooks is known up to a quarter of a second late. It deliberately tells no more than that node did, and
+//! nothing while the store does not answer: whoever follows looks again.
+
+use super::wire::Done;
+use crate::domain::job::{Job, Status};
+use crate::domain::live::{Live, StepEvent};
+use crate::kitchen::Kitchen;
+use crate::model::recorder;
+use crate::store::Fence;
+
+/// Steps and dishes of a running order that are over, if it is cooked here.
+pub fn here(kitchen: &Kitchen, job: &Job) -> Option<Done> {
+    let run = (job.status == Status::Running).then(|| kitchen.run(job.id)).flatten();
+    run.map(|run| run.recorder.progress())
+}
+
+/// Steps and dishes of a running order that are over.
+pub async fn done(kitchen: &Kitchen, job: &Job) -> Option<Done> {
+    let here = here(kitchen, job);
+    if here.is_some() || job.status != Status::Running {
+        return here;
+    }
+    // No event has this number, so none is read.
+    elsewhere(kitchen, job, u32::MAX).await.map(|live| (live.steps_done, live.dishes_done))
+}
+
+/// Number of the last event of a running order that is known here.
+pub async fn last_seq(kitchen: &Kitchen, job: &Job) -> u32 {
+    match kitchen.run(job.id) {
+        Some(run) => run.recorder.last_seq(),
+        None if job.status != Status::Running => 0,
+        // Its beginning is told as soon as it runs.
+        None => elsewhere(kitchen, job, u32::MAX).await.map_or(1, |live| live.last_seq),
+    }
+}
+
+/// Steps' events after this number that are known; from another node not all at once. And how far it is, if it is cooked there.
+pub async fn events(kitchen: &Kitchen, job: &Job, after: u32) -> (Vec<StepEvent>, Option<Done>) {
+    if job.status.is_done() {
+        let recorded = kitchen.store.steps(job.id).await.ok().flatten();
+        return (recorded.map(|records| recorder::told(&records)).unwrap_or_default(), None);
+    }
+    if let Some(run) = kitchen.run(job.id) {
+        return (run.recorder.events_after(after), None);
+    }
+    let live = elsewhere(kitchen, job, after).await;
+    live.map(|live| (live.events, Some((live.steps_done, live.dishes_done)))).unwrap_or_default()
+}
+
+async fn elsewhere(kitchen: &Kitchen, job: &Job, after: u32) -> Option<Live> {
+    let run = Fence { id: job.id, attempt: job.attempt };
+    kitchen.store.published(run, after).await.ok().flatten()
+}

@@ -1,0 +1,123 @@
+//! An order that runs at one node, followed at another: the same events while it runs, and how far it is. And what that costs
+//! the database: nothing for orders that are over at once.
+//!
+//! It deliberately measures no time: an event counts as told while the order runs if it came before the order's end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{House, eventually, number, open_with};
+use crate::pg_server::Kitchen;
+use crate::sse::{Event, Follower};
+
+fn node(kitchen: &Kitchen, name: &str) -> House {
+    open_with(&["--store", &kitchen.url(), "--node", name])
+}
+
+async fn database() -> Kitchen {
+    let mut kitchen = Kitchen::new();
+    kitchen.made().await;
+    kitchen
+}
+
+fn path(order: &Value) -> String {
+    format!("/orders/{}", order["id"].as_str().unwrap())
+}
+
+/// Places an order at this node that no other takes up.
+async fn placed_at(house: &House, name: &str, order: Value) -> Value {
+    let order = house.place(order).await;
+    eventually(Duration::from_secs(20), "it runs", async || house.json(&path(&order)).await["status"] == "running")
+        .await;
+    assert_eq!(house.json(&path(&order)).await["node"], name);
+    order
+}
+
+async fn rows(kitchen: &Kitchen, table: &str) -> i64 {
+    kitchen.visitor().await.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
+}
+
+fn steps_of(events: &[Event]) -> Vec<&Event> {
+    events.iter().filter(|event| event.name.starts_with("step.")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_at_one_node_is_told_at_another_while_it_runs_and_the_same() {
+    let kitchen = database().await;
+    let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
+    for order in [
+        json!({"model": "sequential", "io_ms": 100, "cpu_ms": 1, "dishes": 25}),
+        json!({"model": "multiprocessing", "io_ms": 100, "cpu_ms": 1, "dishes": 25, "setup": {"kitchens": 1}}),
+    ] {
+        let order = placed_at(&a, "a", order).await;
+        let (mut here, mut there) =
+            (Follower::connect(&a, &order, None).await, Follower::connect(&b, &order, None).await);
+        let mut seen = Vec::new();
+        while steps_of(&seen).len() < 4 {
+            seen.push(there.next().await.expect("it runs"));
+        }
+        // Not at the end: it runs still, at the first node and for the second.
+        assert_eq!(a.json(&path(&order)).await["status"], "running");
+        let progress = || async { number(&b.json(&path(&order)).await, "/progress/steps_done") };
+        let first = progress().await;
+        eventually(Duration::from_secs(20), "it goes on", async || progress().await > first).await;
+        assert_eq!(b.json(&path(&order)).await["status"], "running");
+        // Who comes back is told the rest.
+        let last = seen.last().unwrap().id.clone();
+        there = Follower::connect(&b, &order, last.as_deref()).await;
+        while let Some(event) = there.next().await {
+            seen.push(event);
+        }
+        let mut told = Vec::new();
+        while let Some(event) = here.next().await {
+            told.push(event);
+        }
+        let seqs: Vec<_> = seen[1..].iter().map(|event| event.seq().expect("a number")).collect();
+        assert_eq!(seqs, Vec::from_iter(1..seen.len() as u32), "gap-free from 1");
+        assert_eq!(steps_of(&seen), steps_of(&told));
+        assert_eq!((steps_of(&seen).len(), &*seen.last().unwrap().name), (2 * 50, "order.succeeded"));
+        let again = Follower::connect(&b, &order, None).await.all().await;
+        assert_eq!(steps_of(&again), steps_of(&seen), "told from the records");
+    }
+    eventually(Duration::from_secs(20), "what was published is forgotten", async || {
+        rows(&kitchen, "order_progress").await + rows(&kitchen, "order_events").await == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_order_at_one_node_tells_at_another_how_far_it_is() {
+    let kitchen = database().await;
+    let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
+    let order = json!({"model": "asyncio", "io_ms": 500, "dishes": 10_001, "max_in_flight": 2_001});
+    let order = placed_at(&a, "a", order).await;
+    let events = Follower::connect(&b, &order, None).await.all().await;
+    let names: Vec<_> = events.iter().filter(|e| e.name != "progress").map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["snapshot", "order.running", "order.succeeded"]);
+    let done: Vec<_> = events.iter().filter(|e| e.name == "progress").map(|e| number(&e.data, "/steps_done")).collect();
+    assert!(done.is_sorted() && done.iter().any(|n| (1.0..10_001.0).contains(n)), "{done:?}");
+    assert_eq!(rows(&kitchen, "order_events").await, 0, "no step of it is told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_over_at_once_leaves_no_trace_in_the_tables_of_those_that_run() {
+    let kitchen = database().await;
+    let (a, _b) = (node(&kitchen, "a"), node(&kitchen, "b"));
+    // Every row there ever was, also those that are gone.
+    let count = "CREATE TABLE written (id uuid);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO written VALUES (NEW.order_id); RETURN NULL; END';
+        CREATE TRIGGER note AFTER INSERT OR UPDATE ON order_progress FOR EACH ROW EXECUTE FUNCTION note();
+        CREATE TRIGGER note AFTER INSERT OR UPDATE ON order_events FOR EACH ROW EXECUTE FUNCTION note();";
+    kitchen.visitor().await.batch_execute(count).await.unwrap();
+    for _ in 0..100 {
+        let ended = a.cook(json!({"model": "asyncio", "io_ms": 0, "dishes": 3})).await;
+        assert_eq!(ended["status"], "succeeded");
+    }
+    assert_eq!(rows(&kitchen, "written").await, 0);
+    assert_eq!(rows(&kitchen, "orders").await, 100);
+    // One that lasts does, so the count counts.
+    a.cook(json!({"model": "asyncio", "io_ms": 1_500})).await;
+    assert!(rows(&kitchen, "written").await > 0);
+}
