@@ -89,18 +89,18 @@ class Postgres:
             **self.settings,
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        faked = {}
+        faked = []
         if self.clock:
-            faked = {"LD_PRELOAD": str(libfaketime()), "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-                     "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
+            # Set for the server alone: what runs before it as root would leave its own things behind.
+            faked = ["env", f"LD_PRELOAD={libfaketime()}", f"FAKETIME_TIMESTAMP_FILE={self.clock}",
+                     "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]  # fmt: skip
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
                 # When this process dies, the kernel asks it to stop at once (and recover next time).
-                ["setpriv", "--pdeathsig", "QUIT", *self._words(), "--", self.bin / "postgres", "-D", self.data, *words],
+                ["setpriv", "--pdeathsig", "QUIT", *self._words(), "--", *faked, self.bin / "postgres", "-D", self.data, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | faked,
                 # A Ctrl-C in the terminal is for the script, which ends its nodes first.
                 start_new_session=True,
             )

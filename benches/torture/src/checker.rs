@@ -30,9 +30,21 @@ pub struct Listed {
     pub status: String,
     pub done: bool,
     pub attempt: u32,
+    pub node: Option<String>,
+    /// Its runs that did not come to an end.
+    pub attempts: Vec<Broken>,
+    pub started_at: Option<String>,
     pub finished_at: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub error: Option<Value>,
+}
+
+/// A run that was broken off.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Broken {
+    pub attempt: u32,
+    pub node: String,
+    pub why: String,
 }
 
 #[derive(Deserialize)]
@@ -160,6 +172,42 @@ pub async fn check(
     finding.must(service.panics() == 0, format!("I10: {} panics in the log", service.panics()));
     nothing_left(service, before, finding).await;
     Ok(first)
+}
+
+/// The same for nodes over one durable store: each is asked, and all must say the same.
+pub async fn check_durable(
+    setting: &Setting,
+    nodes: &[&Service],
+    ledger: &Ledger,
+    finding: &mut Finding,
+) -> Try<Vec<Listed>> {
+    ledger.write(&setting.out.join(format!("{}.ledger.jsonl", finding.row.replace([' ', '/'], "-"))))?;
+    let mut client = nodes[0].client();
+    let began = Instant::now();
+    while stats(&mut client).await.is_err() && began.elapsed() < QUIET_WITHIN {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    finding.must(conserved(&stats(&mut client).await?), "I6: accepted is not the sum of the states, under load");
+    quiet(&mut client).await?;
+    let (orders, end, calls) = (all(&mut client).await?, stats(&mut client).await?, ledger.calls());
+    finding.must(conserved(&end), format!("I6: accepted is not the sum of the states: {end}"));
+    accepted_exist(&calls, &orders, count(&end, "accepted"), finding);
+    for node in nodes {
+        one_end(&orders, &all(&mut node.client()).await?, finding);
+        finding.must(node.panics() == 0, format!("I10: {} panics in the log", node.panics()));
+    }
+    for order in &orders {
+        let rising = order.attempts.windows(2).all(|two| two[0].attempt < two[1].attempt);
+        let below =
+            order.attempts.last().is_none_or(|last| last.attempt < order.attempt || order.status != "succeeded");
+        finding.must(rising && below, format!("I7: {}: {} after {:?}", order.id, order.attempt, order.attempts));
+    }
+    let failures = calls.iter().filter(|call| call.status == 500).count();
+    finding.must(failures == 0, format!("I10: {failures} answers were a 500"));
+    let made = orders.iter().filter(|order| order.status == "succeeded").count();
+    let broken = orders.iter().filter(|order| !order.attempts.is_empty()).count();
+    finding.figure(format!("{} orders, {made} succeeded, {broken} after a broken run", orders.len()));
+    Ok(orders)
 }
 
 /// I1 and I2.

@@ -4,9 +4,12 @@
 //! and the verdict. A row whose fault did not happen never passes. It deliberately shares no code with the service.
 
 mod checker;
+mod feeder;
 mod figures;
 mod ledger;
+mod line;
 mod load;
+mod postgres;
 mod probe;
 mod proc;
 mod proxy;

@@ -2,18 +2,26 @@
 //!
 //! A row starts its own services and ends them. It deliberately reads nothing of another row.
 
+mod clocks;
+mod crash;
 mod crowd;
+mod database;
+mod disk;
 mod door;
 mod fair;
+mod fence;
 mod greedy;
 mod kill;
 mod kitchens;
 mod logs;
+mod nodes;
 mod overload;
 mod readers;
 mod retries;
+mod same;
 mod shutdown;
 mod stop;
+mod synced;
 
 use std::time::{Duration, Instant};
 
@@ -27,18 +35,30 @@ use crate::service::Setting;
 use crate::wire::{self, Client};
 
 /// All of them, in the order in which they run when none is named.
-pub const NAMES: &[&str] =
-    &["A1", "B1", "B2", "B3", "B5", "E2", "G1", "G2", "G3", "H1", "H2", "H3", "I1", "J", "K", "M", "Q", "R"];
+pub const NAMES: &[&str] = &[
+    "A1", "A2", "A3", "A4", "B1", "B2", "B3", "B5", "C1", "C2", "D1", "D2", "D3", "E1", "E2", "F", "G1", "G2", "G3",
+    "H1", "H2", "H3", "I1", "J", "K", "L2", "M", "Q", "R",
+];
 
 /// Runs one row.
 pub async fn run(name: &str, setting: &Setting) -> Try<Vec<Finding>> {
     let finding = match name {
         "A1" => kill::server_killed(setting).await?,
+        "A2" => crash::file(setting).await?,
+        "A3" => return synced::before_each_answer(setting).await,
+        "A4" => crash::nodes(setting).await?,
         "B1" => kitchens::kitchens_killed(setting).await?,
         "B2" => return stop::out_of_memory(setting).await,
         "B3" => return stop::stopped_and_busy(setting).await,
         "B5" => kill::children_follow(setting).await?,
+        "C1" => fence::paused(setting).await?,
+        "C2" => fence::ambiguous(setting).await?,
+        "D1" => database::restarted(setting).await?,
+        "D2" => database::silent(setting).await?,
+        "D3" => database::promoted(setting).await?,
+        "E1" => return disk::full(setting).await,
         "E2" => return logs::dead_output(setting).await,
+        "F" => return clocks::jumping(setting).await,
         "G1" => return overload::ten_times(setting).await,
         "G2" => fair::quiet_behind_noisy(setting).await?,
         "G3" => return fair::burning(setting).await,
@@ -48,6 +68,7 @@ pub async fn run(name: &str, setting: &Setting) -> Try<Vec<Finding>> {
         "I1" => crowd::a_long_queue(setting).await?,
         "J" => crowd::cancel_storm(setting).await?,
         "K" => return shutdown::under_load(setting).await,
+        "L2" => same::answers(setting).await?,
         "M" => greedy::refused_up_front(setting).await?,
         "Q" => retries::idempotent(setting).await?,
         "R" => retries::vanishing(setting).await?,
