@@ -25,7 +25,9 @@ class Node(Server):
 class House:
     """What was started, in an order in which it can be ended."""
 
-    def __init__(self, directory: Path | None = None, settings: dict[str, str] | None = None, clock: Path | None = None):
+    def __init__(
+        self, directory: Path | None = None, settings: dict[str, str] | None = None, clock: Path | None = None
+    ):
         self.kept = directory is not None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="pasta-fasta-cluster-"))
         self.nodes: list[Node] = []

@@ -97,7 +97,18 @@ class Postgres:
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
                 # When this process dies, the kernel asks it to stop at once (and recover next time).
-                ["setpriv", "--pdeathsig", "QUIT", *self._words(), "--", *faked, self.bin / "postgres", "-D", self.data, *words],
+                [
+                    "setpriv",
+                    "--pdeathsig",
+                    "QUIT",
+                    *self._words(),
+                    "--",
+                    *faked,
+                    self.bin / "postgres",
+                    "-D",
+                    self.data,
+                    *words,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

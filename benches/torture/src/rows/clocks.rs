@@ -20,7 +20,15 @@ use crate::service::Setting;
 /// Long enough that a late renewal on a busy machine is not taken for a stolen lease.
 const LEASE: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_secs(2);
-const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// Where Debian puts it, below the name of the machine's kind.
+fn library() -> Try<PathBuf> {
+    let places = std::fs::read_dir("/usr/lib")?.filter_map(Result::ok);
+    let mut found = places.map(|place| place.path().join("faketime/libfaketimeMT.so.1"));
+    found
+        .find(|path| path.exists())
+        .ok_or_else(|| "libfaketime is missing (Debian: apt-get install libfaketime)".into())
+}
 
 /// Where a process reads its time from.
 struct Clock(PathBuf);
@@ -36,18 +44,15 @@ impl Clock {
         Ok(std::fs::write(&self.0, format!("{offset}\n"))?)
     }
 
-    fn wrapper(&self) -> Vec<String> {
+    fn wrapper(&self, library: &Path) -> Vec<String> {
         let file = format!("FAKETIME_TIMESTAMP_FILE={}", self.0.display());
-        let preload = format!("LD_PRELOAD={LIBRARY}");
+        let preload = format!("LD_PRELOAD={}", library.display());
         ["env", &preload, &file, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"].map(str::to_owned).into()
     }
 }
 
 /// F.
 pub(super) async fn jumping(setting: &Setting) -> Try<Vec<Finding>> {
-    if !Path::new(LIBRARY).exists() {
-        return Err("libfaketime is missing (Debian: apt-get install libfaketime)".into());
-    }
     let of_nodes = ["+1h", "-1h", "+3650d", "@1970-01-02 00:00:00", "+0"];
     // By the database's clock orders are forgotten after a day, so it stays within that.
     let of_postgres = ["+1h", "-1h", "+0"];
@@ -72,7 +77,8 @@ async fn jumps(setting: &Setting, row: &str, name: &str, to: &[&str], whose: usi
         Clock::new(Path::new("/tmp"), &format!("pasta-fasta-{row}-clock"))?,
     ];
     let mut postgres = Postgres::start(&["--clock", &clocks[2].0.to_string_lossy()])?;
-    let wrapped = vec![clocks[0].wrapper(), clocks[1].wrapper()];
+    let library = library()?;
+    let wrapped = vec![clocks[0].wrapper(&library), clocks[1].wrapper(&library)];
     let nodes = Nodes::start_under(setting, row, &postgres.url, LEASE, wrapped).await?;
     let ledger = Arc::new(Ledger::default());
     let feeder = nodes.feed(&ledger, 20);

@@ -104,7 +104,7 @@ impl<'a> Nodes<'a> {
 }
 
 fn short_or_long(n: usize) -> Value {
-    waiting("asyncio", if n % 5 == 0 { 400 } else { 20 })
+    waiting("asyncio", if n.is_multiple_of(5) { 400 } else { 20 })
 }
 
 /// When the first order was accepted that was sent after this moment.
