@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -25,6 +26,10 @@ use crate::domain::job::{ErrorKind, Job, OrderError, Status};
 use crate::domain::life::Happening;
 use crate::domain::live::Live;
 use crate::domain::record::StepRecord;
+
+/// How long a client waits for its order to be written before it is told that the store is away: with what comes around it
+/// less than the 3 s in which everybody is answered.
+const TOLD_IN: Duration = Duration::from_millis(2_500);
 
 impl Store for Durable {
     fn durability(&self) -> &'static str {
@@ -55,7 +60,8 @@ impl Store for Durable {
             Some(refused) => return Reply::now(Err(refused)),
         };
         Reply::later(async move {
-            match told.await.unwrap_or(Err(Down::Away))? {
+            let told = tokio::time::timeout(TOLD_IN, told).await;
+            match told.unwrap_or(Ok(Err(Down::Away))).unwrap_or(Err(Down::Away))? {
                 Appended::Fresh => refused.map_or(Ok(Submitted::Fresh), Err),
                 Appended::Before(ids) => Ok(Submitted::Before(ids)),
                 Appended::KeyReused => Err(Refused::KeyReused),

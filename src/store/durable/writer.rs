@@ -58,6 +58,12 @@ pub(super) async fn append(house: Weak<House>, mut line: mpsc::UnboundedReceiver
             orders += next.batch.len();
             group.push(next);
         }
+        // Who has been told meanwhile that the store is away must not find the order in it later.
+        let (group, late): (Vec<_>, Vec<_>) = group.into_iter().partition(|append| !append.done.is_closed());
+        late.into_iter().for_each(|append| house.refuse(append, Down::Away));
+        if group.is_empty() {
+            continue;
+        }
         let groups: Vec<_> = group.iter().map(|append| house.group(append)).collect();
         let held: Vec<Vec<bool>> = groups.iter().map(|g| g.entries.iter().map(|e| e.held).collect()).collect();
         let said = house.backend.append(groups).await;
