@@ -47,10 +47,8 @@ pub(super) async fn paused(setting: &Setting) -> Try<Finding> {
     }
     feeder.end().await?;
     let refused = nodes.counted("pasta_fasta_stale_writes_total").await?;
-    let returned = nodes.counted("pasta_fasta_orders_returned_total").await?;
     check_durable(setting, &nodes.refs(), &ledger, &mut finding).await?;
     finding.fault(refused >= refusals, format!("{beyond} pauses beyond the lease, {refused} late writes refused"));
-    finding.figure(format!("{returned} orders returned"));
     finding.figure(statuses(&ledger));
     Ok(finding)
 }
