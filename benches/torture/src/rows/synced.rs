@@ -58,7 +58,8 @@ async fn under_strace<'a>(setting: &'a Setting, row: &'a str, more: &[&str]) -> 
     let mut words = vec!["strace", "-f", "--seccomp-bpf", "-ttt", "-T", "-e", "trace=fsync,fdatasync"];
     words.extend(more);
     let place = trace.to_string_lossy().into_owned();
-    words.extend(["-o", &place]);
+    // A tracer that is killed lets go of what it traced; that has to end with it.
+    words.extend(["-o", &place, "setpriv", "--pdeathsig", "KILL", "--"]);
     let wrapped = vec![words.into_iter().map(str::to_owned).collect()];
     let store = format!("sqlite:{}", directory.join("orders.db").display());
     Ok((Nodes::start_under(setting, row, &store, LEASE, wrapped).await?, trace))
