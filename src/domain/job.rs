@@ -62,6 +62,14 @@ pub struct OrderError {
     pub at: Option<StepRef>,
 }
 
+impl OrderError {
+    /// Its start deadline passed while it waited.
+    #[must_use]
+    pub fn expired() -> Self {
+        Self { kind: ErrorKind::Expired, detail: "it had not begun by its start deadline".to_owned(), at: None }
+    }
+}
+
 /// Why a run did not come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Broken {

@@ -6,6 +6,8 @@
 
 pub mod backend;
 mod durable;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod fate;
 mod memory;
 pub mod packed;
 #[cfg(feature = "postgres")]

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use uuid::Uuid;
 
+use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, History, Job, Status};
 use crate::domain::record::StepRecord;
 
@@ -33,6 +35,16 @@ pub fn job(bytes: &[u8]) -> Option<Job> {
 pub fn records(bytes: &[u8]) -> Option<Vec<StepRecord>> {
     let (_, rest) = postcard::take_from_bytes::<Job>(bytes).ok()?;
     postcard::from_bytes(rest).ok()
+}
+
+/// Ids of a group as one column, 16 bytes each.
+pub(super) fn join_ids(ids: impl Iterator<Item = OrderId>) -> Vec<u8> {
+    ids.flat_map(|id| id.0.into_bytes()).collect()
+}
+
+/// The ids of such a column.
+pub(super) fn split_ids(ids: &[u8]) -> Vec<OrderId> {
+    ids.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).map(OrderId).collect()
 }
 
 /// What changes of an order while it is packed in a database: columns beside the bytes, and above them.

@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{House, eventually, open_with};
+use crate::harness::{House, eventually, link, open_with};
 use crate::pg_server::{Kitchen, Server};
 
 /// Long enough for a busy machine, short enough to wait for.
@@ -20,54 +21,41 @@ fn node(kitchen: &Kitchen, name: &str) -> House {
     open_with(&["--store", &kitchen.url(), "--node", name, "--lease-ms", LEASE_MS])
 }
 
-async fn database() -> Kitchen {
-    let mut kitchen = Kitchen::new();
-    kitchen.made().await;
-    kitchen
-}
-
-fn path(order: &Value) -> String {
-    format!("/orders/{}", order["id"].as_str().unwrap())
-}
-
 async fn runs(house: &House, order: &Value) {
-    eventually(Duration::from_secs(20), "it runs", async || house.json(&path(order)).await["status"] == "running")
-        .await;
+    eventually(Duration::from_secs(20), "it runs", async || {
+        house.json(&link(order, "self")).await["status"] == "running"
+    })
+    .await;
 }
 
-fn signal(house: &House, name: &str) {
-    let pid = rustix::process::Pid::from_raw(house.pid() as i32).unwrap();
-    let signal = match name {
-        "STOP" => rustix::process::Signal::STOP,
-        _ => rustix::process::Signal::CONT,
-    };
-    rustix::process::kill_process(pid, signal).unwrap();
+fn signal(house: &House, signal: Signal) {
+    kill_process(Pid::from_raw(house.pid() as i32).unwrap(), signal).unwrap();
 }
 
 #[tokio::test]
 async fn any_node_reads_lists_follows_and_cancels_an_order_that_runs_on_another() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     let order = a.place(json!({"model": "asyncio", "io_ms": 600_000, "labels": {"of": "a"}})).await;
     runs(&b, &order).await;
-    let seen = b.json(&path(&order)).await;
+    let seen = b.json(&link(&order, "self")).await;
     assert_eq!((&seen["node"], &seen["attempt"]), (&json!("a"), &json!(1)), "{seen}");
     let listed = b.json("/orders?label.of=a&status=running").await;
     assert_eq!(listed["data"][0]["id"], order["id"], "{listed}");
     assert_eq!(a.json("/stats").await["running"], 1);
     assert_eq!(b.json("/stats").await["running"], 1, "counts are of the store, not of a node");
 
-    let follow = b.request(Method::GET, &format!("{}/events", path(&order))).send().await.unwrap();
-    let canceled = b.post(&format!("{}/cancel", path(&order)), &json!({})).await;
+    let follow = b.request(Method::GET, &format!("{}/events", link(&order, "self"))).send().await.unwrap();
+    let canceled = b.post(&format!("{}/cancel", link(&order, "self")), &json!({})).await;
     assert_eq!(canceled.status(), StatusCode::ACCEPTED);
-    assert_eq!(b.json(&format!("{}?wait=20", path(&order))).await["status"], "canceled");
+    assert_eq!(b.json(&format!("{}?wait=20", link(&order, "self"))).await["status"], "canceled");
     let told = follow.text().await.unwrap();
     assert!(told.contains("event: snapshot") && told.contains("event: order.canceled"), "{told}");
 
-    let gone = b.request(Method::DELETE, &path(&order)).send().await.unwrap();
+    let gone = b.request(Method::DELETE, &link(&order, "self")).send().await.unwrap();
     assert_eq!(gone.status(), StatusCode::NO_CONTENT);
     eventually(Duration::from_secs(5), "it is gone for the other, too", async || {
-        a.get(&path(&order)).await.status() == StatusCode::GONE
+        a.get(&link(&order, "self")).await.status() == StatusCode::GONE
     })
     .await;
     let nodes = a.json("/nodes").await;
@@ -78,7 +66,7 @@ async fn any_node_reads_lists_follows_and_cancels_an_order_that_runs_on_another(
 
 #[tokio::test]
 async fn a_key_is_one_order_whichever_nodes_are_asked_at_once() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     for key in 0..20 {
         let ask = |house: &House| {
@@ -98,7 +86,7 @@ async fn a_key_is_one_order_whichever_nodes_are_asked_at_once() {
 
 #[tokio::test]
 async fn orders_of_a_killed_node_are_run_by_another_within_a_lease() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (mut a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     let mut orders = Vec::new();
     for _ in 0..8 {
@@ -107,7 +95,7 @@ async fn orders_of_a_killed_node_are_run_by_another_within_a_lease() {
     runs(&b, &orders[7]).await;
     a.end_with("KILL");
     for order in &orders {
-        let ended = b.json(&format!("{}?wait=30", path(order))).await;
+        let ended = b.json(&format!("{}?wait=30", link(order, "self"))).await;
         assert_eq!(
             (&ended["status"], &ended["node"], &ended["attempt"]),
             (&json!("succeeded"), &json!("b"), &json!(2))
@@ -119,13 +107,13 @@ async fn orders_of_a_killed_node_are_run_by_another_within_a_lease() {
 
 #[tokio::test]
 async fn a_node_that_was_paused_beyond_its_lease_writes_nothing_and_goes_on() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     let order = a.place(json!({"model": "multithreading", "io_ms": 1_000})).await;
     runs(&b, &order).await;
-    signal(&a, "STOP");
-    let taken_over = b.json(&format!("{}?wait=30", path(&order))).await;
-    signal(&a, "CONT");
+    signal(&a, Signal::STOP);
+    let taken_over = b.json(&format!("{}?wait=30", link(&order, "self"))).await;
+    signal(&a, Signal::CONT);
     assert_eq!((&taken_over["status"], &taken_over["node"]), (&json!("succeeded"), &json!("b")), "{taken_over}");
     // Whatever the paused one finishes now is refused, or it has noticed before and stopped.
     eventually(Duration::from_secs(20), "it has nothing in hand any more", async || {
@@ -133,7 +121,7 @@ async fn a_node_that_was_paused_beyond_its_lease_writes_nothing_and_goes_on() {
         nodes["data"][0]["held_orders"] == 0 && a.metric("pasta_fasta_active_orders{status=\"running\"}").await == 0.0
     })
     .await;
-    assert_eq!(a.json(&path(&order)).await, taken_over, "one end, for both");
+    assert_eq!(a.json(&link(&order, "self")).await, taken_over, "one end, for both");
     let stats = b.json("/stats").await;
     assert_eq!((&stats["accepted"], &stats["succeeded"]), (&json!(1), &json!(1)), "{stats}");
     assert_eq!(a.cook(json!({"model": "asyncio", "io_ms": 1})).await["status"], "succeeded");
@@ -141,23 +129,23 @@ async fn a_node_that_was_paused_beyond_its_lease_writes_nothing_and_goes_on() {
 
 #[tokio::test]
 async fn what_a_stopped_node_had_is_done_by_the_others_and_its_exit_code_is_0() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (mut a, b) = (open_with(&["--store", &kitchen.url(), "--node", "a", "--grace-s", "0"]), node(&kitchen, "b"));
     let running = a.place(json!({"model": "asyncio", "io_ms": 2_000})).await;
     runs(&b, &running).await;
     assert_eq!(a.end_with("TERM").code(), Some(0));
-    let ended = b.json(&format!("{}?wait=30", path(&running))).await;
+    let ended = b.json(&format!("{}?wait=30", link(&running, "self"))).await;
     assert_eq!((&ended["status"], &ended["node"]), (&json!("succeeded"), &json!("b")), "{ended}");
     assert_eq!(ended["attempts"][0]["why"], "shutdown", "no lease was waited for: {ended}");
 }
 
 #[tokio::test]
 async fn an_order_of_a_model_a_node_does_not_offer_is_done_by_one_that_does() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let a = open_with(&["--store", &kitchen.url(), "--node", "a", "--models", "asyncio"]);
     let order = a.place(json!({"model": "multithreading", "io_ms": 1})).await;
     let b = node(&kitchen, "b");
-    let ended = a.json(&format!("{}?wait=30", path(&order))).await;
+    let ended = a.json(&format!("{}?wait=30", link(&order, "self"))).await;
     assert_eq!((&ended["status"], &ended["node"]), (&json!("succeeded"), &json!("b")), "{ended}");
     assert_eq!(a.json("/nodes").await["data"][0]["models"], json!(["asyncio"]));
     drop(b);
@@ -165,7 +153,7 @@ async fn an_order_of_a_model_a_node_does_not_offer_is_done_by_one_that_does() {
 
 #[tokio::test]
 async fn while_the_database_is_down_nothing_is_accepted_and_afterwards_everything_that_was_is_done() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let a = node(&kitchen, "a");
     let long = a.place(json!({"model": "asyncio", "io_ms": 500})).await;
     runs(&a, &long).await;
@@ -187,7 +175,7 @@ async fn while_the_database_is_down_nothing_is_accepted_and_afterwards_everythin
     .await;
     // Each connection comes back by itself: an answer may be a 503 a moment longer.
     eventually(Duration::from_secs(20), "what was accepted before is done, and nothing is left over", async || {
-        let (order, stats) = (a.get(&path(&long)).await, a.get("/stats").await);
+        let (order, stats) = (a.get(&link(&long, "self")).await, a.get("/stats").await);
         if !(order.status().is_success() && stats.status().is_success()) {
             return false;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{House, eventually, number, open_with};
+use crate::harness::{House, eventually, link, number, open_with};
 use crate::pg_server::Kitchen;
 use crate::sse::{Event, Follower};
 
@@ -15,22 +15,14 @@ fn node(kitchen: &Kitchen, name: &str) -> House {
     open_with(&["--store", &kitchen.url(), "--node", name])
 }
 
-async fn database() -> Kitchen {
-    let mut kitchen = Kitchen::new();
-    kitchen.made().await;
-    kitchen
-}
-
-fn path(order: &Value) -> String {
-    format!("/orders/{}", order["id"].as_str().unwrap())
-}
-
 /// Places an order at this node that no other takes up.
 async fn placed_at(house: &House, name: &str, order: Value) -> Value {
     let order = house.place(order).await;
-    eventually(Duration::from_secs(20), "it runs", async || house.json(&path(&order)).await["status"] == "running")
-        .await;
-    assert_eq!(house.json(&path(&order)).await["node"], name);
+    eventually(Duration::from_secs(20), "it runs", async || {
+        house.json(&link(&order, "self")).await["status"] == "running"
+    })
+    .await;
+    assert_eq!(house.json(&link(&order, "self")).await["node"], name);
     order
 }
 
@@ -47,7 +39,7 @@ fn steps_of(events: &[Event]) -> Vec<Event> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_at_one_node_is_told_at_another_while_it_runs_and_the_same() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     for order in [
         json!({"model": "sequential", "io_ms": 100, "cpu_ms": 1, "dishes": 25}),
@@ -61,11 +53,11 @@ async fn an_order_at_one_node_is_told_at_another_while_it_runs_and_the_same() {
             seen.push(there.next().await.expect("it runs"));
         }
         // Not at the end: it runs still, at the first node and for the second.
-        assert_eq!(a.json(&path(&order)).await["status"], "running");
-        let progress = || async { number(&b.json(&path(&order)).await, "/progress/steps_done") };
+        assert_eq!(a.json(&link(&order, "self")).await["status"], "running");
+        let progress = || async { number(&b.json(&link(&order, "self")).await, "/progress/steps_done") };
         let first = progress().await;
         eventually(Duration::from_secs(20), "it goes on", async || progress().await > first).await;
-        assert_eq!(b.json(&path(&order)).await["status"], "running");
+        assert_eq!(b.json(&link(&order, "self")).await["status"], "running");
         // Who comes back is told the rest.
         let last = seen.last().unwrap().id.clone();
         there = Follower::connect(&b, &order, last.as_deref()).await;
@@ -91,7 +83,7 @@ async fn an_order_at_one_node_is_told_at_another_while_it_runs_and_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_order_at_one_node_tells_at_another_how_far_it_is() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     let order = json!({"model": "asyncio", "io_ms": 500, "dishes": 10_001, "max_in_flight": 2_001});
     let order = placed_at(&a, "a", order).await;
@@ -105,7 +97,7 @@ async fn a_large_order_at_one_node_tells_at_another_how_far_it_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_is_over_at_once_leaves_no_trace_in_the_tables_of_those_that_run() {
-    let kitchen = database().await;
+    let kitchen = Kitchen::opened().await;
     let (a, _b) = (node(&kitchen, "a"), node(&kitchen, "b"));
     // Every row there ever was, also those that are gone.
     let count = "CREATE TABLE written (id uuid);

@@ -185,6 +185,13 @@ impl Kitchen {
         Self { name: format!("kitchen_{}", COUNT.fetch_add(1, Ordering::Relaxed)), is_made: false }
     }
 
+    /// A new one, made.
+    pub(crate) async fn opened() -> Self {
+        let mut kitchen = Self::new();
+        kitchen.made().await;
+        kitchen
+    }
+
     pub(crate) fn url(&self) -> String {
         Server::shared().url(&self.name)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{BINARY, House, eventually, open_with};
+use crate::harness::{BINARY, House, eventually, link, open_with};
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -36,10 +36,6 @@ fn open(folder: &Folder) -> House {
     open_with(&["--store", &folder.store(), "--node", "laptop"])
 }
 
-fn path(order: &Value) -> String {
-    format!("/orders/{}", order["id"].as_str().unwrap())
-}
-
 /// An order that would take an hour.
 fn long() -> Value {
     json!({"model": "asyncio", "dishes": 1, "io_ms": 3_600_000})
@@ -50,22 +46,25 @@ async fn what_was_accepted_cooked_and_recorded_is_there_after_a_kill() {
     let folder = Folder::new("kill");
     let mut house = open(&folder);
     let cooked = house.cook(json!({"model": "multithreading", "dishes": 3, "io_ms": 5, "cpu_ms": 1})).await;
-    let steps = house.json(&format!("{}/steps", path(&cooked))).await;
-    let report = house.json(&format!("{}/report", path(&cooked))).await;
+    let steps = house.json(&format!("{}/steps", link(&cooked, "self"))).await;
+    let report = house.json(&format!("{}/report", link(&cooked, "self"))).await;
     let labeled = house.cook(json!({"model": "asyncio", "io_ms": 1, "labels": {"run": "7 'quoted' \"twice\""}})).await;
     house.end_with("KILL");
 
     let again = open(&folder);
-    assert_eq!(again.json(&path(&cooked)).await, cooked, "an ended order never changes");
-    assert_eq!(again.json(&format!("{}/steps", path(&cooked))).await, steps);
-    assert_eq!(again.json(&format!("{}/report", path(&cooked))).await, report);
+    assert_eq!(again.json(&link(&cooked, "self")).await, cooked, "an ended order never changes");
+    assert_eq!(again.json(&format!("{}/steps", link(&cooked, "self"))).await, steps);
+    assert_eq!(again.json(&format!("{}/report", link(&cooked, "self"))).await, report);
     let found = again.json("/orders?label.run=7%20'quoted'%20%22twice%22&status=succeeded").await;
     assert_eq!(found["data"], json!([labeled]));
     let stats = again.json("/stats").await;
     assert_eq!((&stats["accepted"], &stats["succeeded"], &stats["kept"]), (&json!(2), &json!(2), &json!(2)));
-    assert_eq!(again.request(Method::DELETE, &path(&cooked)).send().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert_eq!(
-        again.get(&path(&cooked)).await.status(),
+        again.request(Method::DELETE, &link(&cooked, "self")).send().await.unwrap().status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        again.get(&link(&cooked, "self")).await.status(),
         StatusCode::GONE,
         "of an earlier boot, but not lost on restart"
     );
@@ -88,7 +87,7 @@ async fn a_run_that_a_kill_broke_off_is_run_again_and_says_so() {
     house.end_with("KILL");
 
     let again = open(&folder);
-    let ended = again.json(&format!("{}?wait=30", path(&running))).await;
+    let ended = again.json(&format!("{}?wait=30", link(&running, "self"))).await;
     assert_eq!(
         (&ended["status"], &ended["attempt"], &ended["node"]),
         (&json!("succeeded"), &json!(2), &json!("laptop"))
@@ -98,11 +97,11 @@ async fn a_run_that_a_kill_broke_off_is_run_again_and_says_so() {
     assert_eq!((&attempts[0]["attempt"], &attempts[0]["why"]), (&json!(1), &json!("node_lost")));
     assert!(attempts[0]["started_at"].is_string(), "{ended}");
     // Another attempt is told by other event ids.
-    let events = again.get(&format!("{}/events", path(&running))).await.text().await.unwrap();
+    let events = again.get(&format!("{}/events", link(&running, "self"))).await.text().await.unwrap();
     assert!(events.contains("id: 2.1\n") && !events.contains("id: 1."), "{events}");
-    let canceled = again.post(&format!("{}/cancel", path(&hour)), &json!({})).await;
+    let canceled = again.post(&format!("{}/cancel", link(&hour, "self")), &json!({})).await;
     assert_eq!(canceled.status(), StatusCode::ACCEPTED);
-    assert_eq!(again.json(&format!("{}?wait=10", path(&hour))).await["status"], "canceled");
+    assert_eq!(again.json(&format!("{}?wait=10", link(&hour, "self"))).await["status"], "canceled");
 }
 
 #[tokio::test]
@@ -110,18 +109,19 @@ async fn a_shutdown_gives_running_orders_back_loses_nothing_and_says_so_by_its_e
     let folder = Folder::new("shutdown");
     let mut house = open_with(&["--store", &folder.store(), "--grace-s", "0"]);
     let hour = house.place(long()).await;
-    eventually(Duration::from_secs(10), "it runs", async || house.json(&path(&hour)).await["status"] == "running")
-        .await;
+    eventually(Duration::from_secs(10), "it runs", async || {
+        house.json(&link(&hour, "self")).await["status"] == "running"
+    })
+    .await;
     assert_eq!(house.end_with("TERM").code(), Some(0));
 
     let again = open(&folder);
-    eventually(Duration::from_secs(10), "it runs again", async || house_runs(&again, &hour).await).await;
-    let order = again.json(&path(&hour)).await;
+    eventually(Duration::from_secs(10), "it runs again", async || {
+        again.json(&link(&hour, "self")).await["status"] == "running"
+    })
+    .await;
+    let order = again.json(&link(&hour, "self")).await;
     assert_eq!((&order["attempt"], &order["attempts"][0]["why"]), (&json!(2), &json!("shutdown")), "{order}");
-}
-
-async fn house_runs(house: &House, order: &Value) -> bool {
-    house.json(&path(order)).await["status"] == "running"
 }
 
 #[tokio::test]

@@ -103,9 +103,13 @@ async fn relay(client: TcpStream, to: SocketAddr, mode: watch::Receiver<Mode>, c
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let asked = AtomicU64::new(0);
+        let asks = |_| {
+            asked.store(1, Ordering::Relaxed);
+            true
+        };
         tokio::select! {
-            over = requests(from_client, to_server, mode.clone(), counts, &asked) => over,
-            over = answers(from_server, to_client, mode.clone(), counts, &asked) => over,
+            over = pump(from_client, to_server, mode.clone(), counts, asks) => over,
+            over = pump(from_server, to_client, mode.clone(), counts, |mode| is_answered(mode, counts, &asked)) => over,
         }
     };
     let mut watched = mode.clone();
@@ -123,12 +127,13 @@ async fn audible(mode: &mut watch::Receiver<Mode>, counts: &Counts) {
     }
 }
 
-async fn requests(
+/// Passes pieces on as long as `passes` says so, and none while the line is silent.
+async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
     counts: &Counts,
-    asked: &AtomicU64,
+    passes: impl Fn(Mode) -> bool,
 ) -> std::io::Result<()> {
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -137,37 +142,23 @@ async fn requests(
             return Ok(());
         }
         audible(&mut mode, counts).await;
-        asked.store(1, Ordering::Relaxed);
+        let now = *mode.borrow();
+        if !passes(now) {
+            return Ok(());
+        }
         to.write_all(&piece[..read]).await?;
     }
 }
 
-async fn answers(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut mode: watch::Receiver<Mode>,
-    counts: &Counts,
-    asked: &AtomicU64,
-) -> std::io::Result<()> {
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        let read = from.read(&mut piece).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        audible(&mut mode, counts).await;
-        if asked.swap(0, Ordering::Relaxed) == 1 {
-            counts.round_trips.fetch_add(1, Ordering::Relaxed);
-            let Mode::DropReply(part) = *mode.borrow() else {
-                to.write_all(&piece[..read]).await?;
-                continue;
-            };
-            let mut dice = counts.dice.fetch_add(0x1234_5678_9abc_def1, Ordering::Relaxed);
-            if uniform(&mut dice) < part {
-                counts.dropped.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
-        }
-        to.write_all(&piece[..read]).await?;
+/// Whether a piece of an answer gets through: the first after a question may be cut off.
+fn is_answered(mode: Mode, counts: &Counts, asked: &AtomicU64) -> bool {
+    if asked.swap(0, Ordering::Relaxed) == 0 {
+        return true;
     }
+    counts.round_trips.fetch_add(1, Ordering::Relaxed);
+    let Mode::DropReply(part) = mode else { return true };
+    let mut dice = counts.dice.fetch_add(0x1234_5678_9abc_def1, Ordering::Relaxed);
+    let is_dropped = uniform(&mut dice) < part;
+    counts.dropped.fetch_add(u64::from(is_dropped), Ordering::Relaxed);
+    !is_dropped
 }

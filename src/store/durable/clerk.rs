@@ -3,19 +3,18 @@
 //! Hints make it fast, looking now and then makes it true. It deliberately cooks nothing: the kitchen is told that there
 //! is something to claim.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use super::super::backend::{Change, Down, Lane, Taken, Tidied, What};
-use super::super::memory::{OVERHEAD_BYTES, weight};
+use super::super::memory::OVERHEAD_BYTES;
 use super::super::shares::Load;
 use super::super::{Fence, NewJob};
 use super::holdings::Held;
-use super::writer::{Line, Settle};
+use super::writer::{Line, Settle, load};
 use super::{House, locked};
 use crate::clock;
 use crate::domain::draw;
-use crate::domain::job::{History, Job};
 
 /// Time between two looks at which runs have begun.
 const NOTE: Duration = Duration::from_millis(100);
@@ -25,12 +24,6 @@ const LOOK: Duration = Duration::from_millis(1_500);
 const JITTER: f64 = 0.3;
 /// Time between two tries to hear hints again.
 const DEAF: Duration = Duration::from_millis(500);
-
-/// An order as this node holds it.
-pub(super) fn placed(mut new: NewJob, node: &Arc<str>) -> NewJob {
-    new.job.history.get_or_insert_with(Box::default).node = Some(node.clone());
-    new
-}
 
 /// Writes down, again and again, which runs have begun and last; and forgets what ended a while ago.
 pub(super) async fn note_begun(house: Weak<House>) {
@@ -109,30 +102,30 @@ impl House {
         }
         let taken = self.backend.take(want).await?;
         let is_any = !taken.is_empty();
-        taken.into_iter().for_each(|taken| self.adopt(taken));
+        taken.into_iter().for_each(|taken| self.grant(taken));
         if is_any {
             self.tell(|news| news.is_fresh = true);
         }
         Ok(())
     }
 
-    fn adopt(&self, taken: Taken) {
+    fn grant(&self, taken: Taken) {
         let Taken { mut job, needs, lane, fence: Fence { id, attempt }, waited } = taken;
         // A grant becomes an attempt when its run begins, and the next run has the number of the grant.
         job.attempt = attempt - 1;
-        let held = Held::new(attempt, lane, needs, job.owner.clone(), load(&job));
         if !self.backend.is_shared() {
             locked(&self.shares).put(&job.owner, load(&job));
         }
-        let mut holdings = locked(&self.holdings);
-        holdings.add(id, held);
-        holdings.written(id);
-        drop(holdings);
-        let history = job.history.take().map(|history| *history).unwrap_or_default();
-        job.history = Some(Box::new(History { node: Some(self.me.node.clone()), ..history }));
+        locked(&self.holdings).add(id, Held::new(attempt, lane, needs, job.owner.clone(), load(&job)));
         let accepted = clock::now().saturating_sub(clock::ns(waited));
-        let alone = lane == Lane::ALONE;
-        self.desk.adopt(NewJob { job, accepted, needs, alone });
+        self.adopt(NewJob { job, accepted, needs, alone: lane == Lane::ALONE });
+    }
+
+    /// An order is written as this node's, and waits here.
+    pub(super) fn adopt(&self, mut new: NewJob) {
+        locked(&self.holdings).written(new.job.id);
+        new.job.history.get_or_insert_with(Box::default).node = Some(self.me.node.clone());
+        self.desk.adopt(new);
     }
 
     /// What tidying up found.
@@ -149,8 +142,4 @@ impl House {
             self.tell(|news| news.ended.extend(tidied.ended.into_iter().map(|(id, status)| (id, Some(status)))));
         }
     }
-}
-
-fn load(job: &Job) -> Load {
-    Load { orders: 1, bytes: weight(job) }
 }

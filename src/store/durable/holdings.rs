@@ -90,9 +90,9 @@ impl Holdings {
         self.held.get(&id).filter(|held| held.stage != Stage::Lost).map(|held| held.attempt)
     }
 
-    /// The staff an order needs, and whether it is a comparison's.
-    pub(super) fn needs(&self, id: OrderId) -> (Room, bool) {
-        self.held.get(&id).map_or((Room::default(), false), |held| (held.needs, held.lane == Lane::ALONE))
+    /// Whether an order is a comparison's.
+    pub(super) fn is_alone(&self, id: OrderId) -> bool {
+        self.held.get(&id).is_some_and(|held| held.lane == Lane::ALONE)
     }
 
     /// The kitchen claims, with this much free staff.

@@ -37,7 +37,7 @@ impl Store for Durable {
     }
 
     fn submit(&self, batch: Vec<NewJob>, once: Option<Once>) -> Reply<Result<Submitted, Refused>> {
-        let load = batch.iter().map(load).fold(Load::default(), Load::plus);
+        let load = batch.iter().map(|new| load(&new.job)).fold(Load::default(), Load::plus);
         let Some(owner) = batch.first().map(|new| new.job.owner.clone()) else {
             return Reply::now(Ok(Submitted::Fresh));
         };
@@ -90,8 +90,7 @@ impl Store for Durable {
         Reply::later(async move {
             let mut lapsed = Lapsed { jobs: Vec::new(), next };
             for mut job in jobs {
-                let detail = "it had not begun by its start deadline".to_owned();
-                job.error = Some(OrderError { kind: ErrorKind::Expired, detail, at: None });
+                job.error = Some(OrderError::expired());
                 lapsed.jobs.extend(house.end_waiting(job, Happening::Expire, now_us).await);
             }
             lapsed
@@ -109,13 +108,12 @@ impl Store for Durable {
             return Reply::now(Finished::Stale);
         };
         let is_shutdown = finish.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Shutdown);
-        let (_, is_alone) = locked(&house.holdings).needs(id);
-        let change = if is_shutdown && !is_alone && !job.cancel_requested {
-            house.returned(&job, finish.finished_us)
+        let goes_on = is_shutdown && !job.cancel_requested && !locked(&house.holdings).is_alone(id);
+        let (good, change) = if goes_on {
+            (Finished::Again, house.returned(&job, finish.finished_us))
         } else {
-            house.end_of(job, &finish.records)
+            (Finished::Written, house.end_of(job, &finish.records))
         };
-        let good = if is_shutdown { Finished::Again } else { Finished::Written };
         let Some(change) = change else {
             // Lost while it ran: whoever holds it now writes its end.
             house.desk.let_go(id);

@@ -15,9 +15,10 @@ use super::super::memory::weight;
 use super::super::shares::Load;
 use super::super::{NewJob, Once};
 use super::holdings::Held;
-use super::{House, clerk, locked};
+use super::{House, locked};
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
+use crate::domain::job::Job;
 
 /// Orders of one group, and changes: what a database writes in a few milliseconds.
 const TOGETHER: usize = 512;
@@ -32,7 +33,7 @@ pub(super) struct Append {
     pub(super) done: oneshot::Sender<Result<Appended, Down>>,
 }
 
-/// A change on its way; answered whether its fence was good.
+/// A change on its way; answered whether its fence was good, unless it only notes that a run has begun.
 pub(super) struct Settle {
     pub(super) change: Change,
     pub(super) done: Option<oneshot::Sender<bool>>,
@@ -145,8 +146,7 @@ fn one_of_each(all: Vec<Settle>) -> (Vec<Settle>, Vec<Settle>) {
                 batch.push(settle);
             }
             Some(i) if matches!(batch[*i].change.what, What::Begun { .. }) => {
-                let begun = std::mem::replace(&mut batch[*i], settle);
-                let _ = begun.done.map(|done| done.send(true));
+                batch[*i] = settle;
             }
             Some(_) => later.push(settle),
         }
@@ -165,7 +165,7 @@ impl House {
                 || (!self.is_closed() && (new.alone || !tags.has_line(lane)))
                     && locked(&self.holdings).has_hand(lane, new.needs, &self.me.hands);
             if may_hold {
-                let held = Held::new(1, lane, new.needs, new.job.owner.clone(), load(new));
+                let held = Held::new(1, lane, new.needs, new.job.owner.clone(), load(&new.job));
                 locked(&self.holdings).add(new.job.id, held);
             }
             Entry { job: new.job.clone(), needs: new.needs, lane, turn, held: may_hold }
@@ -182,8 +182,7 @@ impl House {
         let mut is_elsewhere = false;
         for (new, is_held) in append.batch.into_iter().zip(held).filter(|_| is_fresh) {
             if *is_held {
-                locked(&self.holdings).written(new.job.id);
-                self.desk.adopt(clerk::placed(new, &self.me.node));
+                self.adopt(new);
             } else {
                 let lane = Lane::of(&new.job, new.needs, new.alone);
                 locked(&self.tags).added(lane, 0);
@@ -219,6 +218,6 @@ impl House {
 }
 
 /// What an order occupies.
-pub(super) fn load(new: &NewJob) -> Load {
-    Load { orders: 1, bytes: weight(&new.job) }
+pub(super) fn load(job: &Job) -> Load {
+    Load { orders: 1, bytes: weight(job) }
 }

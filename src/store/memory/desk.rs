@@ -10,7 +10,7 @@ use super::slots::{Body, Inner, Lane, Slot, Waiting, matches, weight};
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{ErrorKind, Job, OrderError, Status};
+use crate::domain::job::{Job, OrderError, Status};
 use crate::domain::life::Happening;
 use crate::domain::record::StepRecord;
 use crate::domain::turns::Verdict;
@@ -93,8 +93,7 @@ impl Memory {
             }
             inner.deadlines.pop_first();
             if waits && let Some(mut job) = inner.take_active(id) {
-                let detail = "it had not begun by its start deadline".to_owned();
-                job.error = Some(OrderError { kind: ErrorKind::Expired, detail, at: None });
+                job.error = Some(OrderError::expired());
                 inner.end_waiting(job, Happening::Expire, now_us, &self.bounds);
                 lapsed.jobs.extend(inner.orders.get(&id).map(Slot::job));
             }

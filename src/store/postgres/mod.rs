@@ -3,10 +3,10 @@
 //! Who holds what is said by the rows alone, in the database's time: `sql.rs` has every statement by which nodes share
 //! orders. It deliberately elects nobody and trusts no message: NOTIFY only makes things faster.
 
-mod fate;
 mod hints;
 mod line;
 mod live;
+mod moves;
 mod new_rows;
 mod open;
 mod read;

@@ -40,7 +40,7 @@ impl<'a> NewRows<'a> {
             self.first.push(group.entries[0].job.id.0);
             self.once_key.push(once.map(|once| &*once.key));
             self.once_fingerprint.push(once.map(|once| once.fingerprint));
-            self.once_ids.push(once.map(|_| rows::join(group.entries.iter().map(|entry| entry.job.id))));
+            self.once_ids.push(once.map(|_| packed::join_ids(group.entries.iter().map(|entry| entry.job.id))));
             self.push_entry(entry, names);
         }
     }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
-use uuid::Uuid;
 
-use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Job, Status};
 use crate::store::backend::{Down, Lane};
 use crate::store::packed::FORMAT;
@@ -85,16 +83,6 @@ pub(super) fn unreadable(row: &Row) -> Down {
 pub(super) fn label(key: &str, value: &str) -> String {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('\0', "\\0");
     format!("{}={}", escaped(key).replace('=', "\\e"), escaped(value))
-}
-
-/// Ids of a group as one column.
-pub(super) fn join(ids: impl Iterator<Item = OrderId>) -> Vec<u8> {
-    ids.flat_map(|id| id.0.into_bytes()).collect()
-}
-
-/// The ids of such a column.
-pub(super) fn split(ids: &[u8]) -> Vec<OrderId> {
-    ids.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).map(OrderId).collect()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::fate::To;
 use super::line::Line;
+use super::moves::To;
 use super::rows::{KEPT_COLUMNS, Kept};
 use super::{House, sql};
 use crate::domain::client::Client;

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::fate::{Moment, Move, To};
 use super::line::Line;
+use super::moves::{Moment, Move, To};
 use super::new_rows::NewRows;
-use super::rows::{self, KEPT_COLUMNS, Kept};
+use super::rows::{KEPT_COLUMNS, Kept};
 use super::{House, sql};
 use crate::domain::id::OrderId;
 use crate::domain::job::Attempt;
 use crate::store::backend::{Appended, Change, Down, Group, Stopped, What};
-use crate::store::packed::FORMAT;
+use crate::store::packed::{self, FORMAT};
 use crate::store::{DeleteAnswer, Fence};
 
 /// How often a decision is taken anew because its order changed meanwhile. Each change is somebody's progress.
@@ -97,7 +97,7 @@ impl House {
         for row in self.appends.ask(sql::BEFORE, &[&nth, &first, &owner, &key]).await? {
             let nth = row.get::<_, i32>(0) as usize;
             let (id, fingerprint): (Uuid, Option<Uuid>) = (row.get(1), row.get(2));
-            let ids = rows::split(row.get::<_, Option<&[u8]>>(3).unwrap_or_default());
+            let ids = packed::split_ids(row.get::<_, Option<&[u8]>>(3).unwrap_or_default());
             answers[nth] = Some(match once(&nth) {
                 _ if Some(id) == first_of(nth) => Appended::Fresh,
                 Some(once) if fingerprint == Some(once.fingerprint) => Appended::Before(ids),

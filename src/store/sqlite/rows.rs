@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use uuid::Uuid;
 
 use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Job, Status};
@@ -91,16 +90,6 @@ pub(super) fn history(attempts: &[Attempt]) -> rusqlite::Result<Option<String>> 
         return Ok(None);
     }
     serde_json::to_string(attempts).map(Some).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-/// Ids of a group as one column.
-pub(super) fn join(ids: impl Iterator<Item = OrderId>) -> Vec<u8> {
-    ids.flat_map(|id| id.0.into_bytes()).collect()
-}
-
-/// The ids of such a column.
-pub(super) fn split(ids: &[u8]) -> Vec<OrderId> {
-    ids.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).map(OrderId).collect()
 }
 
 /// What a transaction changes of the counts.

@@ -8,9 +8,9 @@ use rusqlite::{Transaction, params};
 
 use super::rows::{self, KEPT, Kept, Tally};
 use super::write::Author;
-use crate::domain::job::{Attempt, Broken, Status};
-use crate::store::Fence;
+use crate::domain::job::Status;
 use crate::store::backend::{Lane, Taken, Want};
+use crate::store::{Fence, fate};
 
 impl Author {
     /// Takes up orders that wait for any node.
@@ -50,13 +50,7 @@ impl Author {
         let (mut tally, mut taken) = (Tally::default(), Vec::new());
         for kept in left {
             let before = kept.overlay.status;
-            let broken = (before == Status::Running).then(|| Attempt {
-                attempt: kept.overlay.grant,
-                node: kept.overlay.node.clone().unwrap_or_else(|| self.node.clone()),
-                started_us: kept.overlay.started_us,
-                ended_us: self.now_us,
-                why: Broken::NodeLost,
-            });
+            let broken = fate::lost_run(&kept.overlay, &self.node, self.now_us);
             if let Some(kept) = self.again(tx, &mut tally, kept, broken)? {
                 tally.moved(before, Status::Queued);
                 taken.push(self.grant(tx, kept)?);

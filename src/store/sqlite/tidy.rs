@@ -8,7 +8,7 @@ use rusqlite::{Transaction, params};
 use super::rows::{self, KEPT, Kept, Tally};
 use super::write::Author;
 use crate::domain::id::OrderId;
-use crate::domain::job::{ErrorKind, OrderError, Status};
+use crate::domain::job::{OrderError, Status};
 use crate::store::Bounds;
 
 /// Orders of one transaction: some milliseconds.
@@ -25,10 +25,8 @@ impl Author {
             tx.prepare_cached(&look)?.query_map([self.now_us], Kept::read)?.collect::<rusqlite::Result<_>>()?;
         let (mut tally, mut ended) = (Tally::default(), Vec::new());
         for kept in late {
-            let detail = "it had not begun by its start deadline".to_owned();
-            let error = OrderError { kind: ErrorKind::Expired, detail, at: None };
             ended.push((kept.job.id, Status::Expired));
-            self.end(tx, &mut tally, kept, Status::Expired, Some(error))?;
+            self.end(tx, &mut tally, kept, Status::Expired, Some(OrderError::expired()))?;
         }
         if !ended.is_empty() {
             tally.write(tx)?;

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::rows::{self, Kept, Tally};
 use crate::domain::id::OrderId;
-use crate::domain::job::{Attempt, ErrorKind, Job, OrderError, Status};
-use crate::domain::life::{Happening, Life};
-use crate::store::backend::{Appended, Change, Ended, Entry, Group, Lane, Stopped, What};
+use crate::domain::job::{Attempt, Job, OrderError, Status};
+use crate::store::backend::{Appended, Change, Ended, Entry, Group, Stopped, What};
+use crate::store::fate::{self, Fate};
 use crate::store::packed::FORMAT;
-use crate::store::{DeleteAnswer, Fence, Once, Overlay, packed};
+use crate::store::{DeleteAnswer, Fence, Once, packed};
 
 /// Who writes, and when.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Author {
                 true => Appended::Before(ids),
             });
         }
-        let ids = rows::join(group.entries.iter().map(|entry| entry.job.id));
+        let ids = packed::join_ids(group.entries.iter().map(|entry| entry.job.id));
         for (nth, entry) in group.entries.iter().enumerate() {
             let once = group.once.as_ref().filter(|_| nth == 0).map(|once| (once, &ids[..]));
             if self.insert(tx, entry, once)? {
@@ -141,24 +141,10 @@ impl Author {
         mut kept: Kept,
         broken: Option<Attempt>,
     ) -> rusqlite::Result<Option<Kept>> {
-        let Overlay { cancel_requested, grant: attempt, .. } = kept.overlay;
-        let lost = kept.overlay.attempts.len() as u32;
-        let life = |status| Life { status, attempt, cancel_requested, lost };
-        let next = match broken {
-            Some(_) => life(Status::Running).after(Happening::Lost { attempt }),
-            None if cancel_requested => life(Status::Queued).after(Happening::Cancel),
-            None => Some(life(Status::Queued)),
-        };
-        kept.overlay.attempts.extend(broken);
-        let error = match next.map(|life| life.status) {
-            Some(Status::Queued) if kept.lane != Lane::ALONE => return Ok(Some(kept)),
-            Some(Status::Canceled) => None,
-            Some(Status::Failed) => Some(lost_too_often(&kept.overlay.attempts)),
-            _ => Some(without_its_comparison()),
-        };
-        let status =
-            if next.is_some_and(|life| life.status == Status::Canceled) { Status::Canceled } else { Status::Failed };
-        self.end(tx, tally, kept, status, error).map(|_| None)
+        match fate::of_broken_off(&mut kept.overlay, kept.lane, broken) {
+            Fate::Waits => Ok(Some(kept)),
+            Fate::Ends(status, error) => self.end(tx, tally, kept, status, error).map(|_| None),
+        }
     }
 
     /// Ends an active order here.
@@ -171,13 +157,7 @@ impl Author {
         error: Option<OrderError>,
     ) -> rusqlite::Result<Box<Job>> {
         let before = (kept.overlay.status, kept.bytes);
-        let mut job = kept.now();
-        job.status = status;
-        job.error = error;
-        job.finished_us = Some(self.now_us);
-        job.retained_us = Some(self.now_us.saturating_add(self.retention_us));
-        let packed = packed::pack(&job, &[]).into();
-        let end = Ended { job, packed };
+        let end = fate::ended(kept.now(), status, error, self.now_us, self.retention_us);
         write_end(tx, tally, before, &end)?;
         Ok(Box::new(end.job))
     }
@@ -226,20 +206,10 @@ fn write_end(tx: &Transaction<'_>, tally: &mut Tally, before: (Status, i64), end
 /// The fingerprint and the orders of an earlier request with this key.
 fn before(tx: &Transaction<'_>, once: &Once) -> rusqlite::Result<Option<(Uuid, Vec<OrderId>)>> {
     let look = "SELECT once_fingerprint, once_ids FROM orders WHERE owner = ?1 AND once_key = ?2";
-    let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, rows::split(row.get_ref(1)?.as_blob()?)));
+    let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, packed::split_ids(row.get_ref(1)?.as_blob()?)));
     tx.prepare_cached(look)?.query_row(params![once.owner.as_str(), &*once.key], found).optional()
 }
 
 fn weight(job: &Job) -> i64 {
     job.spec.weight() as i64
-}
-
-fn lost_too_often(attempts: &[Attempt]) -> OrderError {
-    let runs: Vec<_> =
-        attempts.iter().map(|run| format!("attempt {} on {} ({})", run.attempt, run.node, run.why.name())).collect();
-    OrderError { kind: ErrorKind::Lost, detail: format!("its runs were lost: {}", runs.join(", ")), at: None }
-}
-
-fn without_its_comparison() -> OrderError {
-    OrderError { kind: ErrorKind::Shutdown, detail: "its comparison ended with its node".to_owned(), at: None }
 }

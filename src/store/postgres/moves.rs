@@ -1,13 +1,13 @@
 //! What becomes of an order that somebody else than its run decides about, as a move the database makes or refuses.
 //!
-//! Decided by [`Life`] from a row that was read a moment ago; the move names all it was decided by, and does nothing if
+//! Decided ([`fate`]) from a row that was read a moment ago; the move names all it was decided by, and does nothing if
 //! any of that has changed. It deliberately asks no database.
 
 use std::sync::Arc;
 
-use crate::domain::job::{Attempt, Broken, ErrorKind, Job, OrderError, Status};
-use crate::domain::life::{Happening, Life};
-use crate::store::backend::{Change, Lane, What};
+use crate::domain::job::{Attempt, Job, OrderError, Status};
+use crate::store::backend::{Change, What};
+use crate::store::fate::{self, Fate};
 use crate::store::{Fence, packed};
 
 use super::rows::Kept;
@@ -68,44 +68,27 @@ pub(super) struct Moment {
 impl Moment {
     /// A grant is over without an end: it waits again, or has ended by that.
     pub(super) fn again(self, mut kept: Kept, broken: Option<Attempt>, turn: Option<i64>) -> Move {
-        let (grant, asked, is_alone) = (kept.overlay.grant, kept.overlay.cancel_requested, kept.lane == Lane::ALONE);
-        let lost = kept.overlay.attempts.len() as u32;
-        let life = |status| Life { status, attempt: grant, cancel_requested: asked, lost };
-        let next = match broken {
-            Some(_) => life(Status::Running).after(Happening::Lost { attempt: grant }),
-            None if asked => life(Status::Queued).after(Happening::Cancel),
-            None => Some(life(Status::Queued)),
-        };
-        kept.overlay.attempts.extend(broken);
-        let (status, error) = match next.map(|life| life.status) {
-            Some(Status::Canceled) => (Status::Canceled, None),
-            Some(Status::Failed) => (Status::Failed, Some(lost_too_often(&kept.overlay.attempts))),
-            _ if is_alone => (Status::Failed, Some(without_its_comparison())),
-            _ => {
-                let (fence, holder) = (Fence { id: kept.job.id, attempt: grant }, kept.overlay.node);
-                let to = To::Line { turn, attempts: kept.overlay.attempts };
-                return Move { fence, holder, asked: Some(asked), is_late: false, to };
-            }
-        };
-        self.end(kept, status, error)
+        match fate::of_broken_off(&mut kept.overlay, kept.lane, broken) {
+            Fate::Ends(status, error) => self.end(kept, status, error),
+            Fate::Waits => Move {
+                fence: Fence { id: kept.job.id, attempt: kept.overlay.grant },
+                holder: kept.overlay.node,
+                asked: Some(kept.overlay.cancel_requested),
+                is_late: false,
+                to: To::Line { turn, attempts: kept.overlay.attempts },
+            },
+        }
     }
 
     /// Nobody heard of its node for longer than its lease.
     pub(super) fn lost(self, kept: Kept) -> Move {
-        let broken = (kept.overlay.status == Status::Running).then(|| Attempt {
-            attempt: kept.overlay.grant,
-            node: kept.overlay.node.clone().unwrap_or_else(|| "".into()),
-            started_us: kept.overlay.started_us,
-            ended_us: self.now_us,
-            why: Broken::NodeLost,
-        });
+        let broken = fate::lost_run(&kept.overlay, &"".into(), self.now_us);
         Move { is_late: true, ..self.again(kept, broken, None) }
     }
 
     /// Nobody began it in time.
     pub(super) fn expired(self, kept: Kept) -> Move {
-        let detail = "it had not begun by its start deadline".to_owned();
-        self.end(kept, Status::Expired, Some(OrderError { kind: ErrorKind::Expired, detail, at: None }))
+        self.end(kept, Status::Expired, Some(OrderError::expired()))
     }
 
     /// It waits, and somebody wants it stopped.
@@ -118,22 +101,7 @@ impl Moment {
     fn end(self, kept: Kept, status: Status, error: Option<OrderError>) -> Move {
         let fence = Fence { id: kept.job.id, attempt: kept.overlay.grant };
         let (holder, asked) = (kept.overlay.node.clone(), kept.overlay.cancel_requested);
-        let mut job = kept.now();
-        job.status = status;
-        job.error = error;
-        job.finished_us = Some(self.now_us);
-        job.retained_us = Some(self.now_us.saturating_add(self.retention_us));
-        let packed = packed::pack(&job, &[]).into();
+        let packed = fate::ended(kept.now(), status, error, self.now_us, self.retention_us).packed;
         Move { fence, holder, asked: Some(asked), is_late: false, to: To::End { status, cancels: asked, packed } }
     }
-}
-
-fn lost_too_often(attempts: &[Attempt]) -> OrderError {
-    let runs: Vec<_> =
-        attempts.iter().map(|run| format!("attempt {} on {} ({})", run.attempt, run.node, run.why.name())).collect();
-    OrderError { kind: ErrorKind::Lost, detail: format!("its runs were lost: {}", runs.join(", ")), at: None }
-}
-
-fn without_its_comparison() -> OrderError {
-    OrderError { kind: ErrorKind::Shutdown, detail: "its comparison ended with its node".to_owned(), at: None }
 }

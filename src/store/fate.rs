@@ -1,0 +1,69 @@
+//! What becomes of an order that its run does not end: a grant that is over without an end, a deadline, a wish to stop.
+//!
+//! Decided by [`Life`] alone, and the same in every database. It deliberately writes nothing: backends do.
+
+use std::sync::Arc;
+
+use super::Overlay;
+use super::backend::{Ended, Lane};
+use super::packed;
+use crate::domain::job::{Attempt, Broken, ErrorKind, Job, OrderError, Status};
+use crate::domain::life::{Happening, Life};
+
+/// What becomes of it.
+pub(super) enum Fate {
+    /// It waits again.
+    Waits,
+    /// It has ended by that.
+    Ends(Status, Option<OrderError>),
+}
+
+/// A grant is over without an end; `broken` is its run, if that had begun, and joins those before it.
+pub(super) fn of_broken_off(overlay: &mut Overlay, lane: Lane, broken: Option<Attempt>) -> Fate {
+    let Overlay { grant: attempt, cancel_requested, .. } = *overlay;
+    let lost = overlay.attempts.len() as u32;
+    let life = |status| Life { status, attempt, cancel_requested, lost };
+    let next = match broken {
+        Some(_) => life(Status::Running).after(Happening::Lost { attempt }),
+        None if cancel_requested => life(Status::Queued).after(Happening::Cancel),
+        None => Some(life(Status::Queued)),
+    };
+    overlay.attempts.extend(broken);
+    match next.map(|life| life.status) {
+        Some(Status::Canceled) => Fate::Ends(Status::Canceled, None),
+        Some(Status::Failed) => Fate::Ends(Status::Failed, Some(lost_too_often(&overlay.attempts))),
+        _ if lane == Lane::ALONE => Fate::Ends(Status::Failed, Some(without_its_comparison())),
+        _ => Fate::Waits,
+    }
+}
+
+/// The run that was lost with its node; `None` if the order had not begun. `nameless` is whose it was if nobody wrote that.
+pub(super) fn lost_run(overlay: &Overlay, nameless: &Arc<str>, now_us: i64) -> Option<Attempt> {
+    (overlay.status == Status::Running).then(|| Attempt {
+        attempt: overlay.grant,
+        node: overlay.node.as_ref().unwrap_or(nameless).clone(),
+        started_us: overlay.started_us,
+        ended_us: now_us,
+        why: Broken::NodeLost,
+    })
+}
+
+/// The order with an end of this moment.
+pub(super) fn ended(mut job: Job, status: Status, error: Option<OrderError>, now_us: i64, retention_us: i64) -> Ended {
+    job.status = status;
+    job.error = error;
+    job.finished_us = Some(now_us);
+    job.retained_us = Some(now_us.saturating_add(retention_us));
+    let packed = packed::pack(&job, &[]).into();
+    Ended { job, packed }
+}
+
+fn lost_too_often(attempts: &[Attempt]) -> OrderError {
+    let runs: Vec<_> =
+        attempts.iter().map(|run| format!("attempt {} on {} ({})", run.attempt, run.node, run.why.name())).collect();
+    OrderError { kind: ErrorKind::Lost, detail: format!("its runs were lost: {}", runs.join(", ")), at: None }
+}
+
+fn without_its_comparison() -> OrderError {
+    OrderError { kind: ErrorKind::Shutdown, detail: "its comparison ended with its node".to_owned(), at: None }
+}
