@@ -110,10 +110,13 @@ async fn a_step_that_hangs_is_ended_by_its_timeout() {
 #[tokio::test]
 async fn a_kitchen_killed_from_outside_fails_the_dish_in_its_hand_and_is_replaced() {
     let house = harness::open();
+    // A pool that is up: of one that is not, the first to die says that none can be had, and all the work fails with it.
+    let warm = house.cook(json!({"model": "multiprocessing", "io_ms": 100, "dishes": 8})).await;
+    assert_eq!(warm["status"], "succeeded", "{warm}");
     let recipe = json!({"name": "io", "steps": [{"name": "io", "work": {"kind": "wait", "ms": 1000}}]});
+    // Accepted, it is in the hands of all kitchens: they are idle.
     let order = house.place(json!({"model": "multiprocessing", "recipe": recipe, "dishes": 4})).await;
     let beside = house.place(json!({"model": "asyncio", "io_ms": 1500})).await;
-    eventually(Duration::from_secs(5), "a kitchen cooks", async || !house.children().is_empty()).await;
     let victim = house.children()[0];
     send(victim, Signal::KILL);
     let order = house.ended(&order).await;
