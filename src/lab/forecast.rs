@@ -54,8 +54,9 @@ pub fn plan(spec: &Spec, house: HouseSize) -> Plan {
         _ => None,
     };
     let channel = match (crew, word(spec, "channel")) {
-        (Crew::Kitchens { .. }, Some("shared_memory")) => Channel::Memory,
-        (Crew::Kitchens { .. }, _) => Channel::Pipe,
+        (Crew::Kitchens { inside: Inside::Steps, .. }, Some("shared_memory")) => Channel::Memory,
+        (Crew::Kitchens { inside: Inside::Steps, .. }, _) => Channel::Pipe,
+        // Chefs inside one kitchen hand things over in its memory.
         _ => Channel::Move,
     };
     Plan { crew, gil, channel }

@@ -30,6 +30,7 @@ impl Sim<'_> {
             begun: 0,
             arrived: if arrives { 0 } else { dishes },
             over: 0,
+            landing: 0,
             window: limit,
             local: VecDeque::new(),
             ready: VecDeque::new(),
@@ -159,7 +160,14 @@ impl Sim<'_> {
             return self.burnt(chef);
         }
         self.leave(chef, at);
-        self.set_wait(at, self.now + wait + self.costs.loop_late);
+        let (due, late) = (self.now + wait, self.costs.loop_late);
+        let desk = &mut self.hosts[self.actors[chef as usize].host as usize].desk;
+        // What is due when the loop comes for another wait anyway is heard of in the same turn, before anything that turn sets off.
+        if !(due..due + late).contains(&desk.landing) {
+            desk.landing = due + late;
+        }
+        let landing = desk.landing;
+        self.set_wait(at, landing);
         self.turn(chef);
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Desk {
     pub(super) arrived: u32,
     pub(super) over: u32,
     pub(super) window: u32,
+    /// When the loop next comes for a wait, as far as the last one that began knows.
+    pub(super) landing: Ns,
     /// Steps of the dish in hand that are ready, and since when.
     pub(super) local: VecDeque<(u32, Ns)>,
     /// What the loop will turn to.

@@ -156,6 +156,21 @@ fn equipment_is_used_by_as_many_as_there_are() {
 }
 
 #[test]
+fn a_wait_for_equipment_begins_when_the_loop_turns_to_it_and_not_when_the_equipment_is_free() {
+    // Three of nine dishes at a time: whoever gets the stove next learns of it after the three have been chopped.
+    let mut spec = order(&[wait(10), burn(6)], 9);
+    let recipe = Arc::make_mut(&mut spec.recipe);
+    recipe.equipment = [Equipment { name: "stove".into(), capacity: 3, shared: false }].into();
+    recipe.steps[0].needs = [0].into();
+    let crew = plan(Crew::Loop { assistants: 0 });
+    let costs = Costs::default();
+    let there = run(&spec, crew, &costs, &Supply::of(2.0)).makespan;
+    let law = 3 * (10 + 3 * 6) * MS;
+    let overhead = costs.begin + 3 * (costs.loop_late + MS / 2);
+    assert!((law..=law + overhead).contains(&there), "{there} is not {law} and at most {overhead} of overhead");
+}
+
+#[test]
 fn who_holds_the_ladle_and_wants_the_stove_waits_for_ever() {
     let mut spec = order(&[wait(10), wait(10)], 1);
     spec.step_order = StepOrder::Concurrent;
