@@ -30,6 +30,7 @@ mod headers;
 pub mod house;
 pub mod keys;
 pub mod live;
+mod moment;
 pub mod nodes;
 pub mod once;
 pub mod order_acts;

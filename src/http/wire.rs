@@ -6,8 +6,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use super::moment::At;
 pub use super::wire_parts::{
-    At, AttemptView, CounterView, LabelsView, LinksView, SetupView, TimingsView, ValuesView, links, ms, signed_ms,
+    AttemptView, CounterView, LabelsView, LinksView, SetupView, TimingsView, ValuesView, links, ms, signed_ms,
 };
 pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
@@ -167,7 +168,6 @@ impl<'a> OrderView<'a> {
     #[must_use]
     pub fn new(job: &'a Job, live: Option<Done>) -> Self {
         let spec: &Spec = &job.spec;
-        let id = job.id.to_string();
         let (steps_done, dishes_done) = live.unwrap_or_else(|| done_at_end(job));
         Self {
             status: job.status.name(),
@@ -214,8 +214,8 @@ impl<'a> OrderView<'a> {
                 counter: CounterView::of(job, summary),
             }),
             error: error(job),
-            links: links(&id),
-            id,
+            links: links(job.id),
+            id: job.id.text("ord_"),
         }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! It deliberately allocates almost nothing: an order is answered tens of thousands of times a second.
 
-use std::sync::Arc;
-
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::moment::At;
 use crate::domain::Ns;
+use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Job, Status};
 use crate::domain::options;
 use crate::domain::recipe::{Recipe, Work};
@@ -75,24 +76,25 @@ pub fn signed_ms(ns: i64) -> f64 {
     (ns / 1_000) as f64 / 1_000.0
 }
 
-/// A timestamp.
-pub struct At(pub i64);
+/// A path below an order, put together on the stack: an answer has eight.
+pub struct Link(OrderId, &'static str);
 
-impl Serialize for At {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(at) => serializer.collect_str(&format_args!("{at:.6}")),
-            Err(_) => serializer.serialize_unit(),
-        }
-    }
-}
-
-/// A path below an order, written when the order is: eight texts for every answer would be eight allocations.
-pub struct Link(Arc<str>, &'static str);
+/// Bytes of the longest of them, with room for a longer one.
+const LINK_BYTES: usize = 64;
 
 impl Serialize for Link {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("/orders/{}{}", self.0, self.1))
+        let mut id = Uuid::encode_buffer();
+        let id = self.0.0.hyphenated().encode_lower(&mut id);
+        let (mut text, mut end) = ([0; LINK_BYTES], 0);
+        for part in ["/orders/ord_", id, self.1] {
+            text[end..end + part.len()].copy_from_slice(part.as_bytes());
+            end += part.len();
+        }
+        match std::str::from_utf8(&text[..end]) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => serializer.serialize_unit(),
+        }
     }
 }
 
@@ -128,9 +130,8 @@ pub struct LinksView {
 }
 
 /// The links of the order with this id.
-pub fn links(id: &str) -> LinksView {
-    let id: Arc<str> = id.into();
-    let to = |tail: &'static str| Link(id.clone(), tail);
+pub fn links(id: OrderId) -> LinksView {
+    let to = |tail: &'static str| Link(id, tail);
     LinksView {
         this: to(""),
         events: to("/events"),

@@ -4,6 +4,7 @@
 //! ever was. Whoever changes [`Job`], [`StepRecord`] or anything in them raises the number and teaches [`job`] and
 //! [`records`] the old one. It deliberately packs nothing that a database must search by.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -19,9 +20,24 @@ pub const FORMAT: i16 = 1;
 #[derive(Serialize)]
 struct Out<'a>(&'a Job, &'a [StepRecord]);
 
+/// Bytes of scratch space that a thread keeps for packing: all but orders with thousands of records.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// The job first, its records behind it.
 pub fn pack(job: &Job, records: &[StepRecord]) -> Box<[u8]> {
-    postcard::to_stdvec(&Out(job, records)).expect("plain data can be written").into()
+    // Grown once for all, so that each order is one allocation of its size: a store packs while others wait for it.
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let packed = postcard::to_extend(&Out(job, records), scratch).expect("plain data can be written");
+    let bytes = packed.as_slice().into();
+    if packed.capacity() <= SCRATCH_BYTES {
+        SCRATCH.set(packed);
+    }
+    bytes
 }
 
 /// The job alone; `None` if these are not bytes of this format.
