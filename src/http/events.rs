@@ -111,6 +111,7 @@ pub async fn follow(
     let mut teller = Teller {
         app,
         id,
+        attempt: job.attempt,
         seen: seen.flatten().unwrap_or(0),
         ahead: VecDeque::new(),
         elsewhere: None,
@@ -137,7 +138,9 @@ fn last_seq(job: &Job) -> u32 {
 struct Teller {
     app: AppState,
     id: OrderId,
-    /// Number of the last event told.
+    /// The run that is told: the next one begins at its first event.
+    attempt: u32,
+    /// Number of the last event of it that was told.
     seen: u32,
     /// Known and not yet written out.
     ahead: VecDeque<StepEvent>,
@@ -213,6 +216,10 @@ impl Teller {
         if job.status == Status::Queued {
             return;
         }
+        if self.attempt != job.attempt {
+            (self.attempt, self.seen) = (job.attempt, 0);
+            self.ahead.clear();
+        }
         if self.seen == 0 && job.started_us.is_some() {
             self.seen = 1;
             self.order("order.running", job, Some(1)).await;
@@ -220,7 +227,7 @@ impl Teller {
         let mut is_all = false;
         if self.ahead.is_empty() {
             let seen = self.seen;
-            let (events, elsewhere) = live::events(&self.app.kitchen, job, seen).await;
+            let Some((events, elsewhere)) = live::events(&self.app.kitchen, job, seen).await else { return };
             self.ahead.extend(events.into_iter().filter(|event| event.seq > seen).take(AHEAD));
             self.elsewhere = elsewhere;
             is_all = self.ahead.is_empty();
@@ -229,7 +236,8 @@ impl Teller {
             self.step(job, event);
         }
         if job.status.is_done() && is_all {
-            let last = last_seq(job);
+            // An order that ends in the line after a broken run has no books of it: its end comes after what was told.
+            let last = last_seq(job).max(self.seen + 1);
             self.order(&format!("order.{}", job.status.name()), job, Some(last)).await;
             self.over = true;
         }

@@ -12,7 +12,7 @@ use crate::store::Fence;
 
 /// Steps and dishes of a running order that are over, if it is cooked here.
 pub fn here(kitchen: &Kitchen, job: &Job) -> Option<Done> {
-    let run = (job.status == Status::Running).then(|| kitchen.run(job.id)).flatten();
+    let run = (job.status == Status::Running).then(|| kitchen.run_of(job)).flatten();
     run.map(|run| run.recorder.progress())
 }
 
@@ -28,7 +28,7 @@ pub async fn done(kitchen: &Kitchen, job: &Job) -> Option<Done> {
 
 /// Number of the last event of a running order that is known here.
 pub async fn last_seq(kitchen: &Kitchen, job: &Job) -> u32 {
-    match kitchen.run(job.id) {
+    match kitchen.run_of(job) {
         Some(run) => run.recorder.last_seq(),
         None if job.status != Status::Running => 0,
         // Its beginning is told as soon as it runs.
@@ -36,17 +36,18 @@ pub async fn last_seq(kitchen: &Kitchen, job: &Job) -> u32 {
     }
 }
 
-/// Steps' events after this number that are known; from another node not all at once. And how far it is, if it is cooked there.
-pub async fn events(kitchen: &Kitchen, job: &Job, after: u32) -> (Vec<StepEvent>, Option<Done>) {
+/// Steps' events after this number that are known; from another node not all at once. And how far it is, if it is cooked
+/// there. `None`: the store cannot say what happened in an ended order now, which is not the same as nothing.
+pub async fn events(kitchen: &Kitchen, job: &Job, after: u32) -> Option<(Vec<StepEvent>, Option<Done>)> {
     if job.status.is_done() {
-        let recorded = kitchen.store.steps(job.id).await.ok().flatten();
-        return (recorded.map(|records| recorder::told(&records)).unwrap_or_default(), None);
+        let recorded = kitchen.store.steps(job.id).await.ok()?;
+        return Some((recorded.map(|records| recorder::told(&records)).unwrap_or_default(), None));
     }
-    if let Some(run) = kitchen.run(job.id) {
-        return (run.recorder.events_after(after), None);
+    if let Some(run) = kitchen.run_of(job) {
+        return Some((run.recorder.events_after(after), None));
     }
     let live = elsewhere(kitchen, job, after).await;
-    live.map(|live| (live.events, Some((live.steps_done, live.dishes_done)))).unwrap_or_default()
+    Some(live.map(|live| (live.events, Some((live.steps_done, live.dishes_done)))).unwrap_or_default())
 }
 
 async fn elsewhere(kitchen: &Kitchen, job: &Job, after: u32) -> Option<Live> {

@@ -184,7 +184,7 @@ pub async fn list(
 
 /// Steps that are recorded: all of an ended order, so far of a running one.
 pub async fn records(app: &AppState, job: &Job) -> Result<Arc<Vec<StepRecord>>, Problem> {
-    let so_far = || app.kitchen.run(job.id).map(|run| Arc::new(run.recorder.records_so_far()));
+    let so_far = || app.kitchen.run_of(job).map(|run| Arc::new(run.recorder.records_so_far()));
     let recorded = app.kitchen.store.steps(job.id).await.map_err(down)?;
     Ok(recorded.or_else(so_far).unwrap_or_default())
 }

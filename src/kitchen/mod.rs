@@ -171,6 +171,14 @@ impl Kitchen {
         self.runs().get(&id).map(|active| active.run.clone())
     }
 
+    /// The run of this attempt of an order, if it is being cooked here. An earlier one, lost to another node, may still be
+    /// stopping.
+    #[must_use]
+    pub fn run_of(&self, job: &Job) -> Option<Arc<Run>> {
+        let runs = self.runs();
+        runs.get(&job.id).filter(|active| active.attempt == job.attempt).map(|active| active.run.clone())
+    }
+
     /// Whether an order is being cooked here.
     #[must_use]
     pub fn cooks(&self, id: OrderId) -> bool {

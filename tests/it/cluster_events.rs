@@ -82,6 +82,30 @@ async fn an_order_at_one_node_is_told_at_another_while_it_runs_and_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_begins_again_at_another_node_is_told_from_its_first_event() {
+    let kitchen = Kitchen::opened().await;
+    let node = |name| open_with(&["--store", &kitchen.url(), "--node", name, "--lease-ms", "2000"]);
+    let (mut a, b) = (node("a"), node("b"));
+    let order = json!({"model": "asyncio", "io_ms": 300, "dishes": 10, "max_in_flight": 1});
+    let order = placed_at(&a, "a", order).await;
+    let mut there = Follower::connect(&b, &order, None).await;
+    let mut ids: Vec<(u32, u32)> = Vec::new();
+    let mut is_killed = false;
+    while let Some(event) = there.next().await {
+        let id = event.id.as_deref().and_then(|id| id.split_once('.'));
+        ids.extend(id.map(|(attempt, seq)| (attempt.parse().unwrap(), seq.parse().unwrap())));
+        if ids.len() > 5 && !is_killed {
+            a.end_with("KILL");
+            is_killed = true;
+        }
+    }
+    let (first, second): (Vec<_>, Vec<_>) = ids.into_iter().partition(|(attempt, _)| *attempt == 1);
+    assert!(first.len() > 5 && first.iter().map(|id| id.1).eq(1..=first.len() as u32), "{first:?}");
+    // It runs, ten times a start and an end, it has ended.
+    assert_eq!(second, Vec::from_iter((1..=22).map(|seq| (2, seq))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_order_at_one_node_tells_at_another_how_far_it_is() {
     let kitchen = Kitchen::opened().await;
     let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));

@@ -1,6 +1,6 @@
 //! The checker: reads everything the service knows after the fault and a quiet period, and holds it against the ledger.
 //!
-//! The invariants are those of a store in memory: I1 accepted orders exist and nothing else does, I2 one order per key,
+//! I1 accepted orders exist and nothing else does, I2 one order per key,
 //! I3 one end that never changes, I4 events without gaps, I5 a step told as done is not run again, I6 the counts add up,
 //! I7 attempts never go back, I9 nothing is left running, I10 no 500 and no panic (whether requests were cut off only a
 //! row knows, since some cut them). I8 (webhooks) is not built.
@@ -174,26 +174,31 @@ pub async fn check(
     Ok(first)
 }
 
-/// The same for nodes over one durable store: each is asked, and all must say the same.
+/// The same for nodes over one durable store, each with what it had at its start: each is asked, and all must say the same.
 pub async fn check_durable(
     setting: &Setting,
-    nodes: &[&Service],
+    nodes: &[(&Service, Baseline)],
     ledger: &Ledger,
     finding: &mut Finding,
 ) -> Try<Vec<Listed>> {
     ledger.write(&setting.out.join(format!("{}.ledger.jsonl", finding.row.replace([' ', '/'], "-"))))?;
-    let mut client = nodes[0].client();
+    let mut client = nodes[0].0.client();
     let began = Instant::now();
     while stats(&mut client).await.is_err() && began.elapsed() < QUIET_WITHIN {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     finding.must(conserved(&stats(&mut client).await?), "I6: accepted is not the sum of the states, under load");
     quiet(&mut client).await?;
+    for (node, before) in nodes {
+        nothing_left(node, *before, finding).await;
+    }
     let (orders, end, calls) = (all(&mut client).await?, stats(&mut client).await?, ledger.calls());
     finding.must(conserved(&end), format!("I6: accepted is not the sum of the states: {end}"));
     accepted_exist(&calls, &orders, count(&end, "accepted"), finding);
-    for node in nodes {
+    let mut elsewhere = 0;
+    for (node, _) in nodes {
         one_end(&orders, &all(&mut node.client()).await?, finding);
+        elsewhere += streams(node, &orders, finding).await;
         finding.must(node.panics() == 0, format!("I10: {} panics in the log", node.panics()));
     }
     for order in &orders {
@@ -207,7 +212,31 @@ pub async fn check_durable(
     let made = orders.iter().filter(|order| order.status == "succeeded").count();
     let broken = orders.iter().filter(|order| !order.attempts.is_empty()).count();
     finding.figure(format!("{} orders, {made} succeeded, {broken} after a broken run", orders.len()));
+    if nodes.len() > 1 {
+        finding.must(elsewhere > 0, "no stream was read of an order that another node had");
+        finding.figure(format!("{elsewhere} streams read at another node"));
+    }
     Ok(orders)
+}
+
+/// I4 and I5: reads some streams in full, half of them of orders after a broken run if there are so many; answers how many
+/// were of orders that ran on another node.
+async fn streams(node: &Service, orders: &[Listed], finding: &mut Finding) -> usize {
+    let (broken, whole): (Vec<_>, Vec<_>) = orders.iter().partition(|order| !order.attempts.is_empty());
+    let some = |of: Vec<&Listed>, how_many: usize| {
+        let step = (of.len() / how_many).max(1);
+        of.into_iter().step_by(step).take(how_many).cloned().collect::<Vec<_>>()
+    };
+    let broken = some(broken, EVENTS_OF / 2);
+    let whole = some(whole, EVENTS_OF - broken.len());
+    let mut elsewhere = 0;
+    for order in broken.into_iter().chain(whole) {
+        if let Err(error) = sse::whole(node.address(), &order.id).await {
+            finding.must(false, format!("I4/I5: {} at {}: {error}", order.id, node.name));
+        }
+        elsewhere += usize::from(order.node.is_some_and(|ran_on| ran_on != node.name));
+    }
+    elsewhere
 }
 
 /// I1 and I2.

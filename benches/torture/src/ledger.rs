@@ -91,6 +91,12 @@ impl Ledger {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
+    /// The order accepted last of those with such a key.
+    pub fn latest(&self, wanted: impl Fn(&str) -> bool) -> Option<u128> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().rev().find_map(|call| call.order.filter(|_| wanted(&call.key)))
+    }
+
     /// Everything so far.
     pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()

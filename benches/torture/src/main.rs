@@ -6,6 +6,7 @@
 mod checker;
 mod feeder;
 mod figures;
+mod follow;
 mod ledger;
 mod line;
 mod load;

@@ -39,6 +39,7 @@ impl Setting {
 /// A running service.
 pub struct Service {
     child: Child,
+    pub name: String,
     pub port: u16,
     pub log: PathBuf,
     /// From its start until its port was bound, and until it was ready.
@@ -104,7 +105,8 @@ impl<'a> Start<'a> {
         }
         let began = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
-        let mut service = Service { child, port: self.port, log, bound: Duration::ZERO, ready: Duration::ZERO };
+        let name = self.name.to_owned();
+        let mut service = Service { child, name, port: self.port, log, bound: Duration::ZERO, ready: Duration::ZERO };
         service.await_ready(began).await?;
         Ok(service)
     }

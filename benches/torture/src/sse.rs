@@ -2,7 +2,7 @@
 //!
 //! It deliberately believes no event: numbers must follow each other, and a step may be told as done once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -14,8 +14,8 @@ use crate::wire::{Conn, request};
 #[derive(Debug)]
 pub struct Event {
     pub name: String,
-    /// Its number within the attempt; the attempt is the first part of the id.
-    pub seq: Option<u64>,
+    /// The attempt and its number within that, as the id has them.
+    pub id: Option<(u64, u64)>,
     pub data: Value,
 }
 
@@ -26,16 +26,23 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Follows an order.
+    /// Follows an order from its beginning.
     pub async fn open(to: SocketAddr, order: &str) -> Try<Self> {
+        Self::after(to, order, None).await?.ok_or_else(|| format!("events of {order}: none").into())
+    }
+
+    /// Follows an order as one who has seen this event; `None` if there is nothing more to tell.
+    pub async fn after(to: SocketAddr, order: &str, seen: Option<(u64, u64)>) -> Try<Option<Self>> {
         let mut conn = Conn::open(to, None).await?;
         use tokio::io::AsyncWriteExt;
-        conn.stream.write_all(&request("GET", &format!("/orders/{order}/events"), &[], "")).await?;
-        let head = conn.head().await?;
-        if head.status != 200 {
-            return Err(format!("events of {order}: {}", head.status).into());
+        let last = seen.map(|(attempt, seq)| format!("{attempt}.{seq}"));
+        let headers: Vec<_> = last.iter().map(|last| ("last-event-id", last.as_str())).collect();
+        conn.stream.write_all(&request("GET", &format!("/orders/{order}/events"), &headers, "")).await?;
+        match conn.head().await?.status {
+            200 => Ok(Some(Self { conn, text: String::new() })),
+            204 => Ok(None),
+            status => Err(format!("events of {order}: {status}").into()),
         }
-        Ok(Self { conn, text: String::new() })
     }
 
     /// The next event; `None` when the stream is over.
@@ -59,16 +66,20 @@ impl Stream {
 
 fn parse(frame: &str) -> Option<Event> {
     let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    let seq = field("id").and_then(|id| id.split_once('.')?.1.parse().ok());
+    let number = |id: &str| Some(id.split_once('.')?).and_then(|(a, s)| Some((a.parse().ok()?, s.parse().ok()?)));
+    let id = field("id").and_then(number);
     let data = field("data").and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
-    Some(Event { name: field("event")?.to_owned(), seq, data })
+    Some(Event { name: field("event")?.to_owned(), id, data })
 }
 
-/// Holds a stream to I4 and I5 while it is read.
+/// Holds a stream to I4 and I5 while it is read: within an attempt numbers follow each other from 1, and a step is told as
+/// finished once. The next attempt begins anew.
 #[derive(Default)]
 pub struct Gapless {
-    last: Option<u64>,
-    finished: HashSet<(u64, String)>,
+    /// Attempt and number of the last event.
+    pub last: Option<(u64, u64)>,
+    /// Under which number each step was finished: by attempt, dish and name.
+    finished: HashMap<(u64, u64, String), u64>,
     /// Events seen, by name.
     pub seen: BTreeMap<String, u64>,
     pub ended: bool,
@@ -84,21 +95,32 @@ impl Gapless {
         if event.name == "gap" {
             return Err("a gap was told".into());
         }
-        if let Some(seq) = event.seq {
-            let expected = self.last.map_or(1, |last| last + 1);
+        if let Some((attempt, seq)) = event.id {
+            let expected = match self.last {
+                Some((before, last)) if before == attempt => last + 1,
+                Some((before, _)) if before > attempt => return Err(format!("{attempt} after attempt {before}").into()),
+                _ => 1,
+            };
             if seq != expected {
-                return Err(format!("{} has number {seq}, expected {expected}", event.name).into());
+                return Err(format!("{} has number {attempt}.{seq}, expected {expected}", event.name).into());
             }
-            self.last = Some(seq);
-        }
-        if event.name == "step.finished" {
-            let step = (event.data["dish"].as_u64().unwrap_or(0), event.data["step"].as_str().unwrap_or("").to_owned());
-            if !self.finished.insert(step.clone()) {
-                return Err(format!("{step:?} was finished twice").into());
+            self.last = Some((attempt, seq));
+            if event.name == "step.finished" {
+                let (dish, step) = (event.data["dish"].as_u64().unwrap_or(0), event.data["step"].as_str());
+                let step = (attempt, dish, step.unwrap_or_default().to_owned());
+                // Whoever was told of a gap hears all of it again, under the same numbers.
+                if self.finished.insert(step.clone(), seq).is_some_and(|before| before != seq) {
+                    return Err(format!("{step:?} was finished twice").into());
+                }
             }
         }
         self.ended = event.name.starts_with("order.") && event.name != "order.running";
         Ok(())
+    }
+
+    /// What was told is told again from the beginning.
+    pub fn anew(&mut self) {
+        self.last = None;
     }
 }
 

@@ -41,12 +41,13 @@ pub(super) async fn file(setting: &Setting) -> Try<Finding> {
     let mut finding = Finding::of(
         "A2 kill -9, SQLite",
         format!("{kills} kills under 500 orders/s"),
-        "0 accepted lost, 0 doubled, ready <= 1 s, integrity_check ok",
+        "0 accepted lost, 0 doubled, streams without gap, ready <= 1 s, integrity_check ok",
     );
     let file = directory(setting, "A2")?.join("orders.db");
     let mut nodes = Nodes::start(setting, "A2", &format!("sqlite:{}", file.display()), 1, LEASE).await?;
     let ledger = Arc::new(Ledger::default());
     let feeder = nodes.feed(&ledger, 500);
+    let readers = nodes.read(&ledger);
     let (mut dice, mut ready) = (2, Duration::ZERO);
     for _ in 0..kills {
         tokio::time::sleep(Duration::from_secs_f64(1.0 + 2.0 * uniform(&mut dice))).await;
@@ -55,6 +56,7 @@ pub(super) async fn file(setting: &Setting) -> Try<Finding> {
         ready = ready.max(nodes.all[0].ready);
     }
     feeder.end().await?;
+    readers.end(&mut finding).await?;
     let orders = check_durable(setting, &nodes.refs(), &ledger, &mut finding).await?;
     let hit = orders.iter().filter(|order| !order.attempts.is_empty()).count();
     let unanswered = ledger.calls().iter().filter(|call| call.status == 0).count();
@@ -73,12 +75,13 @@ pub(super) async fn nodes(setting: &Setting) -> Try<Finding> {
     let mut finding = Finding::of(
         "A4 kill -9, Postgres, two nodes",
         format!("{kills} kills, one node at random"),
-        "0 accepted lost, 0 doubled, taken over <= lease (2 s) + 2 s",
+        "0 accepted lost, 0 doubled, streams without gap, taken over <= lease (2 s) + 2 s",
     );
     let postgres = Postgres::start(&[])?;
     let mut nodes = Nodes::start(setting, "A4", &postgres.url, 2, LEASE).await?;
     let ledger = Arc::new(Ledger::default());
     let feeder = nodes.feed(&ledger, 200);
+    let readers = nodes.read(&ledger);
     let (mut dice, mut worst, mut taken) = (4, Duration::ZERO, 0);
     for kill in 0..kills {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -97,6 +100,7 @@ pub(super) async fn nodes(setting: &Setting) -> Try<Finding> {
         }
     }
     feeder.end().await?;
+    readers.end(&mut finding).await?;
     let orders = check_durable(setting, &nodes.refs(), &ledger, &mut finding).await?;
     let hit = orders.iter().filter(|order| order.attempts.iter().any(|run| run.why == "node_lost")).count();
     finding.fault(hit >= kills, format!("{hit} runs were lost with their node; {taken} orders it held were watched"));

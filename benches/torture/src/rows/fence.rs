@@ -29,12 +29,13 @@ pub(super) async fn paused(setting: &Setting) -> Try<Finding> {
     let mut finding = Finding::of(
         "C1 a node paused beyond its lease",
         format!("{cycles} x SIGSTOP for 0.5 to 3 leases of 1 s, two nodes"),
-        "each order has one end, which never changes; late writes are refused",
+        "each order has one end, which never changes; late writes are refused; streams without gap",
     );
     let postgres = Postgres::start(&[])?;
     let nodes = Nodes::start(setting, "C1", &postgres.url, 2, LEASE).await?;
     let ledger = Arc::new(Ledger::default());
     let feeder = nodes.feed(&ledger, 100);
+    let readers = nodes.read(&ledger);
     let (mut dice, mut beyond) = (11, 0);
     for _ in 0..cycles {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -46,6 +47,7 @@ pub(super) async fn paused(setting: &Setting) -> Try<Finding> {
         node.signal(Signal::CONT)?;
     }
     feeder.end().await?;
+    readers.end(&mut finding).await?;
     let refused = nodes.counted("pasta_fasta_stale_writes_total").await?;
     check_durable(setting, &nodes.refs(), &ledger, &mut finding).await?;
     finding.fault(refused >= refusals, format!("{beyond} pauses beyond the lease, {refused} late writes refused"));

@@ -10,8 +10,10 @@ use serde_json::Value;
 
 use super::waiting;
 use crate::Try;
+use crate::checker::Baseline;
 use crate::feeder::{Feed, Feeder};
 use crate::figures::Samples;
+use crate::follow::Readers;
 use crate::ledger::Ledger;
 use crate::service::{Service, Setting, Start};
 
@@ -22,6 +24,8 @@ pub(super) struct Nodes<'a> {
     store: String,
     lease_ms: u64,
     wrapped: Vec<Vec<String>>,
+    /// What each had at its start.
+    before: Vec<Baseline>,
     pub all: Vec<Service>,
 }
 
@@ -46,9 +50,11 @@ impl<'a> Nodes<'a> {
     ) -> Try<Self> {
         let lease_ms = lease.as_millis() as u64;
         let how_many = wrapped.len();
-        let mut nodes = Self { setting, row, store: store.to_owned(), lease_ms, wrapped, all: Vec::new() };
+        let (store, before) = (store.to_owned(), Vec::new());
+        let mut nodes = Self { setting, row, store, lease_ms, wrapped, before, all: Vec::new() };
         for at in 0..how_many {
             let node = nodes.begin(at, crate::service::free_port()?).await?;
+            nodes.before.push(Baseline::of(&node));
             nodes.all.push(node);
         }
         Ok(nodes)
@@ -69,6 +75,7 @@ impl<'a> Nodes<'a> {
     /// Starts one again where it was, under its old name.
     pub(super) async fn again(&mut self, at: usize) -> Try<()> {
         self.all[at] = self.begin(at, self.all[at].port).await?;
+        self.before[at] = Baseline::of(&self.all[at]);
         Ok(())
     }
 
@@ -76,8 +83,9 @@ impl<'a> Nodes<'a> {
         self.all.iter().map(Service::address).collect()
     }
 
-    pub(super) fn refs(&self) -> Vec<&Service> {
-        self.all.iter().collect()
+    /// As the checker wants them.
+    pub(super) fn refs(&self) -> Vec<(&Service, Baseline)> {
+        self.all.iter().zip(self.before.iter().copied()).collect()
     }
 
     /// Orders at this rate to all of them, most short, some long enough to be met by a fault.
@@ -87,6 +95,11 @@ impl<'a> Nodes<'a> {
         let feed =
             Feed { to: self.addresses(), clients: clients as usize, pace, order: short_or_long, at_most: usize::MAX };
         Feeder::start(&feed, ledger)
+    }
+
+    /// Readers that follow long orders of that load, at all of them.
+    pub(super) fn read(&self, ledger: &Arc<Ledger>) -> Readers {
+        Readers::start(&self.addresses(), ledger, 16, is_long)
     }
 
     /// A counter of all of them, from their metrics.
@@ -103,8 +116,24 @@ impl<'a> Nodes<'a> {
     }
 }
 
+/// One of them is long.
+const LONG: usize = 5;
+
 fn short_or_long(n: usize) -> Value {
-    waiting("asyncio", if n.is_multiple_of(5) { 400 } else { 20 })
+    if !n.is_multiple_of(LONG) {
+        return waiting("asyncio", 20);
+    }
+    // 0.4 s in steps, so that a stream of it has something to tell when it is cut off.
+    // A few with children, who are not paused with their node.
+    let model = if n % 200 == LONG { "multiprocessing" } else { "asyncio" };
+    let mut order = waiting(model, 50);
+    (order["dishes"], order["max_in_flight"]) = (8.into(), 1.into());
+    order
+}
+
+/// Whether the order of this key is a long one.
+fn is_long(key: &str) -> bool {
+    key.strip_prefix('f').and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n.is_multiple_of(LONG))
 }
 
 /// When the first order was accepted that was sent after this moment.
