@@ -16,6 +16,7 @@ mod kitchens;
 mod logs;
 mod nodes;
 mod overload;
+mod power;
 mod readers;
 mod retries;
 mod same;

@@ -15,6 +15,7 @@ use crate::figures::Finding;
 use crate::ledger::Ledger;
 use crate::service::Setting;
 
+const SYNCS: &str = "fsync,fdatasync";
 const LEASE: Duration = Duration::from_secs(15);
 /// More than the house runs of `sequential` at once: what comes after them is written when it is accepted, and not again.
 const FILLERS: usize = 200;
@@ -23,7 +24,7 @@ const GOOD: usize = 60;
 
 /// A3.
 pub(super) async fn before_each_answer(setting: &Setting) -> Try<Vec<Finding>> {
-    Ok(vec![synced(setting).await?, failing(setting).await?])
+    Ok(vec![synced(setting).await?, super::power::cuts(setting).await?, failing(setting).await?])
 }
 
 /// One sync: when it was over (seconds since 1970), and whether it worked.
@@ -52,10 +53,17 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-async fn under_strace<'a>(setting: &'a Setting, row: &'a str, more: &[&str]) -> Try<(Nodes<'a>, std::path::PathBuf)> {
+/// One node over a file, traced: these calls, with these options.
+pub(super) async fn under_strace<'a>(
+    setting: &'a Setting,
+    row: &'a str,
+    calls: &str,
+    more: &[&str],
+) -> Try<(Nodes<'a>, std::path::PathBuf)> {
     let directory = directory(setting, row)?;
     let trace = directory.join("trace");
-    let mut words = vec!["strace", "-f", "--seccomp-bpf", "-ttt", "-T", "-e", "trace=fsync,fdatasync"];
+    let calls = format!("trace={calls}");
+    let mut words = vec!["strace", "-f", "--seccomp-bpf", "-ttt", "-T", "-e", &calls];
     words.extend(more);
     let place = trace.to_string_lossy().into_owned();
     // A tracer that is killed lets go of what it traced; that has to end with it.
@@ -72,7 +80,7 @@ async fn synced(setting: &Setting) -> Try<Finding> {
         format!("{orders} orders one after another, strace"),
         "an fdatasync that worked between each request and its 202",
     );
-    let (nodes, trace) = under_strace(setting, "A3", &[]).await?;
+    let (nodes, trace) = under_strace(setting, "A3", SYNCS, &[]).await?;
     let mut client = nodes.all[0].client();
     for _ in 0..FILLERS {
         client.place(&waiting("sequential", 3_600_000)).await?;
@@ -108,7 +116,7 @@ async fn failing(setting: &Setting) -> Try<Finding> {
         format!("inject=fsync:error=EIO:when={}+", GOOD + 1),
     ];
     let more = ["-e", inject[0].as_str(), "-e", inject[1].as_str()];
-    let (nodes, trace) = under_strace(setting, "A3-EIO", &more).await?;
+    let (nodes, trace) = under_strace(setting, "A3-EIO", SYNCS, &more).await?;
     let (ledger, mut client) = (Arc::new(Ledger::default()), nodes.all[0].client());
     let (mut accepted, mut refused, mut first) = (Vec::new(), 0, None);
     for n in 0..6 * GOOD {
