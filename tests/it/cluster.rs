@@ -140,6 +140,34 @@ async fn what_a_stopped_node_had_is_done_by_the_others_and_its_exit_code_is_0() 
 }
 
 #[tokio::test]
+async fn while_a_standby_may_lack_what_was_acknowledged_every_node_says_so() {
+    let kitchen = Kitchen::opened().await;
+    let a = node(&kitchen, "a");
+    let caveat = async |house: &House| house.json("/readyz").await["caveat"].clone();
+    let says = async |house: &House, is_said: bool| {
+        let what = format!("a caveat is said: {is_said}");
+        eventually(Duration::from_secs(30), &what, async || caveat(house).await.is_string() == is_said).await;
+    };
+    assert_eq!(caveat(&a).await, Value::Null, "one server, which syncs");
+    Server::shared().standby();
+    says(&a, true).await;
+    assert!(caveat(&a).await.as_str().unwrap().contains("asynchronous"));
+    let b = node(&kitchen, "b");
+    assert!(caveat(&b).await.is_string(), "from the start on");
+    let visitor = kitchen.visitor().await;
+    let set = async |standbys: &str| {
+        visitor.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{standbys}'")).await.unwrap();
+        visitor.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    };
+    set("*").await;
+    says(&a, false).await;
+    says(&b, false).await;
+    assert_eq!(a.cook(json!({"model": "asyncio", "io_ms": 1})).await["status"], "succeeded", "the standby has it too");
+    set("").await;
+    says(&b, true).await;
+}
+
+#[tokio::test]
 async fn an_order_of_a_model_a_node_does_not_offer_is_done_by_one_that_does() {
     let kitchen = Kitchen::opened().await;
     let a = open_with(&["--store", &kitchen.url(), "--node", "a", "--models", "asyncio"]);

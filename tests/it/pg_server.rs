@@ -5,6 +5,7 @@
 //! test may kill it. It deliberately installs nothing: `scripts/test` does.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -132,6 +133,23 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// A copy of it that receives all it writes, for as long as this process lives.
+    pub(crate) fn standby(&self) {
+        let folder = self.folder.with_file_name(format!("run-{}-standby", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let mut copy = unprivileged(&binaries().join("pg_basebackup"));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&folder);
+        run(copy.args(["--username=pasta", "--host"]).arg(&self.folder));
+        // Of the one it is a copy of: what locks its socket, and where that is. In settings the last word counts.
+        fs::remove_file(folder.join(".s.PGSQL.5432.lock")).unwrap();
+        let mut settings = File::options().append(true).open(folder.join("postgresql.conf")).unwrap();
+        writeln!(settings, "unix_socket_directories = '{}'", folder.display()).unwrap();
+        let (started, child) = mpsc::channel();
+        self.starts.send((folder, started)).unwrap();
+        // Ends with the thread that started it.
+        drop(child.recv().unwrap());
+    }
+
     /// What it has written down.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap()).into_owned()
@@ -165,7 +183,7 @@ impl Server {
 fn forget_dead_runs(base: &Path) {
     for entry in fs::read_dir(base).unwrap().flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix("run-"));
+        let pid = name.to_str().and_then(|name| name.strip_prefix("run-")?.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }

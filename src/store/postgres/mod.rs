@@ -18,7 +18,7 @@ mod tidy;
 mod write;
 
 use std::sync::atomic::{AtomicI64, AtomicUsize};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -64,7 +64,8 @@ struct House {
     /// Keeps the connection that listens.
     _listens: Line,
     hints: Mutex<Hints>,
-    caveat: Option<String>,
+    /// What the settings of the database do not promise, as it was seen last.
+    caveat: StdMutex<Option<&'static str>>,
     /// As the latest call that named it said; for orders that end here.
     retention_us: AtomicI64,
 }
@@ -77,13 +78,13 @@ impl Postgres {
         let config = open::bounded(&config);
         let line = |limit| Line::new(config.clone(), limit);
         let takes = line(TIDIES_IN);
-        let said = takes.ask(sql_reads::PROMISE, &[]).await;
-        let promise = said.ok().and_then(|rows| rows.into_iter().next());
-        let promise = promise.ok_or_else(|| OpenError::Unreachable("it let us in and did not answer".to_owned()))?;
+        let said = takes.ask(sql_reads::NOW, &[]).await;
+        let now = said.ok().and_then(|rows| rows.into_iter().next());
+        let now = now.ok_or_else(|| OpenError::Unreachable("it let us in and did not answer".to_owned()))?;
         let (listens, hears) = Line::listening(config.clone());
         let house = House {
             node: me.node.clone(),
-            me: NodeRow { started_us: promise.get(0), ..me },
+            me: NodeRow { started_us: now.get(0), ..me },
             names: names.into(),
             lease,
             lease_us: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
@@ -95,7 +96,7 @@ impl Postgres {
             renewals: OnceLock::new(),
             _listens: listens,
             hints: Mutex::new(Hints::new(hears)),
-            caveat: caveat(promise.get(1), promise.get(2), promise.get(3)),
+            caveat: StdMutex::default(),
             retention_us: AtomicI64::new(Bounds::default().retention_us),
             config,
         };
@@ -114,20 +115,33 @@ impl Postgres {
 }
 
 impl House {
+    /// Hears what the settings of the database promise now; says it when that has changed.
+    fn promises(&self, synchronous_standbys: &str, standbys: u64, is_synced: bool) {
+        let now = caveat(synchronous_standbys, standbys, is_synced);
+        let before = std::mem::replace(&mut *self.caveat(), now);
+        match now {
+            Some(caveat) if before != now => tracing::warn!("{caveat}"),
+            None if before.is_some() => tracing::info!("the database keeps every acknowledged order again"),
+            _ => {}
+        }
+    }
+
+    fn caveat(&self) -> MutexGuard<'_, Option<&'static str>> {
+        self.caveat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn renewals(&self) -> &Line {
         self.renewals.get_or_init(|| Line::new(self.config.clone(), ANSWERS_IN))
     }
 }
 
 /// What the settings of the database do not promise.
-fn caveat(synchronous_standbys: &str, standbys: i64, fsync: &str) -> Option<String> {
-    if fsync == "off" {
-        return Some(
-            "the database runs with fsync off: a crash of its machine may lose acknowledged orders".to_owned(),
-        );
+fn caveat(synchronous_standbys: &str, standbys: u64, is_synced: bool) -> Option<&'static str> {
+    if !is_synced {
+        return Some("the database runs with fsync off: a crash of its machine may lose acknowledged orders");
     }
     let is_asynchronous = standbys > 0 && synchronous_standbys.is_empty();
-    is_asynchronous.then(|| "the standbys are asynchronous: a failover may lose acknowledged orders".to_owned())
+    is_asynchronous.then_some("the standbys are asynchronous: a failover may lose acknowledged orders")
 }
 
 impl Backend for Postgres {
@@ -144,7 +158,7 @@ impl Backend for Postgres {
     }
 
     fn caveat(&self) -> Option<String> {
-        self.0.caveat.clone()
+        self.0.caveat().map(str::to_owned)
     }
 
     fn append(&self, groups: Vec<Group>) -> Said<Vec<Appended>> {

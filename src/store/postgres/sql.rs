@@ -194,6 +194,7 @@ RETURNING o.id, o.attempt, o.cancel_requested";
 
 /// What a node asks about once a second, idle or not: what each client holds, what waits, and whether there is anything to
 /// tidy up at all: what is published of runs that are over, orders without a living holder or past their deadline, and ended ones to forget.
+/// And how commits wait for standbys, how many there are, and whether anything is synced.
 pub(super) const LOOK: &str = "
 SELECT 's' AS what, owner, 0::int2 AS lane, count(*) AS orders, sum(bytes)::int8 AS number
   FROM orders WHERE status < 2 GROUP BY owner
@@ -212,7 +213,10 @@ UNION ALL
 SELECT 'f', '', 0::int2, 1, 0 FROM (SELECT sum(kept)::int8 AS kept, sum(ended_bytes)::int8 AS bytes FROM tally) AS t
  WHERE t.kept > $2::int8 OR t.bytes > $3::int8
     OR (SELECT min(ended_at) FROM orders WHERE ended_at IS NOT NULL) <= clock_timestamp() - $1::int8 * interval '1 microsecond'
-    OR EXISTS (SELECT FROM nodes WHERE seen < clock_timestamp() - interval '1 hour')";
+    OR EXISTS (SELECT FROM nodes WHERE seen < clock_timestamp() - interval '1 hour')
+UNION ALL
+SELECT 'p', current_setting('synchronous_standby_names'), 0::int2, (SELECT count(*) FROM pg_stat_replication),
+       (current_setting('fsync') = 'on')::int::int8";
 
 /// Orders whose holder has not renewed in time, and orders nobody may begin any more.
 pub(super) const DUE: &str = concat!(

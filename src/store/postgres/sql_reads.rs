@@ -33,10 +33,5 @@ SELECT node, version, (extract(epoch FROM started) * 1000000)::int8, (extract(ep
        (SELECT count(*) FROM orders o WHERE o.node = n.node AND o.node IS NOT NULL AND o.status < 2)
   FROM nodes n WHERE seen > clock_timestamp() - interval '1 hour' ORDER BY node";
 
-/// Now, how commits wait for standbys, and how many standbys there are.
-pub(super) const PROMISE: &str = concat!(
-    "SELECT ",
-    now_us!(),
-    ", current_setting('synchronous_standby_names'), \
-     (SELECT count(*) FROM pg_stat_replication), current_setting('fsync')"
-);
+/// Now.
+pub(super) const NOW: &str = concat!("SELECT ", now_us!());

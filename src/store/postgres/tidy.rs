@@ -111,6 +111,7 @@ impl House {
             match row.get::<_, &str>(0) {
                 "s" => look.found.shares.push((Client::stored(row.get(1)), orders, number.unsigned_abs())),
                 "w" => look.found.waiting.push(Waiting { lane: Lane(row.get(2)), orders, turn: number }),
+                "p" => self.promises(row.get(1), orders, number == 1),
                 "d" => look.is_due = true,
                 "l" => look.is_over = true,
                 _ => look.is_full = true,
