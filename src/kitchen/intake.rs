@@ -142,6 +142,14 @@ impl Kitchen {
 
     fn start(&self, job: Job, room: Room, alone: bool) {
         let Some(me) = self.me.upgrade() else { return };
+        if let Some(before) = self.run(job.id) {
+            // Its lease ran out and it came back here while that run is being stopped: one run of an order at a time.
+            self.runtime.spawn(async move {
+                me.gone(&before).await;
+                me.start(job, room, alone);
+            });
+            return;
+        }
         let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
         self.journal.write(job.id, Status::Running);
         {
@@ -159,6 +167,19 @@ impl Kitchen {
             self.runtime.spawn(books::time_out(Arc::downgrade(&run), timeout));
         }
         model::start(run, &self.staff);
+    }
+
+    /// Waits until a run is over and its end written or refused.
+    async fn gone(&self, run: &Arc<Run>) {
+        loop {
+            let watched = self.watch(run.id);
+            let mut ended = std::pin::pin!(watched.ended());
+            ended.as_mut().enable();
+            if self.run(run.id).is_none_or(|now| !Arc::ptr_eq(&now, run)) {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// A run has begun: with some models its place is free for the next one then.

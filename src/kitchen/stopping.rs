@@ -19,13 +19,13 @@ use crate::store::{CancelAnswer, Down};
 impl Kitchen {
     /// Asks to stop an order.
     pub async fn cancel(&self, id: OrderId) -> Result<CancelAnswer, Down> {
-        let answer = self.store.request_cancel(id, clock::wall_us()).await?;
+        let asked = self.store.request_cancel(id, clock::wall_us());
+        // What runs here stops now: a store that is away must not keep it at work.
+        self.stop_here(id).await;
+        let answer = asked.await?;
         match &answer {
-            CancelAnswer::Running(_) => {
-                if let Some(run) = self.run_about_to_be(id).await {
-                    run.stop(Reason::Client);
-                }
-            }
+            // It may have come here meanwhile.
+            CancelAnswer::Running(_) => self.stop_here(id).await,
             CancelAnswer::Canceled { job, now: true } => {
                 self.ended_waiting(job);
                 // It may have held back others.
@@ -34,6 +34,12 @@ impl Kitchen {
             CancelAnswer::Canceled { .. } | CancelAnswer::Ended(_) | CancelAnswer::Absent => {}
         }
         Ok(answer)
+    }
+
+    async fn stop_here(&self, id: OrderId) {
+        if let Some(run) = self.run_about_to_be(id).await {
+            run.stop(Reason::Client);
+        }
     }
 
     /// The run of an order that is running. Claimed this moment, it may have no run yet; whoever claimed it is about to

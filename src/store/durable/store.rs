@@ -138,9 +138,9 @@ impl Store for Durable {
         }
         let running = house.desk.mark_cancel(id);
         Reply::later(async move {
-            let answer = house.cancel_elsewhere(id, now_us).await;
-            // It runs here and is stopped, whether that could be written or not.
-            running.map_or(answer, |job| Ok(CancelAnswer::Running(job)))
+            // Written too, since this node may lose the order before its end is: then whoever takes it up must know.
+            let answer = house.cancel_elsewhere(id, now_us).await?;
+            Ok(running.map_or(answer, CancelAnswer::Running))
         })
     }
 

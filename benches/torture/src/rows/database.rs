@@ -5,7 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use super::nodes::{Nodes, answered, first_accepted, statuses};
+use super::waiting;
 use crate::Try;
 use crate::checker::check_durable;
 use crate::figures::Finding;
@@ -13,7 +16,9 @@ use crate::ledger::Ledger;
 use crate::line::{Line, Mode};
 use crate::postgres::Postgres;
 use crate::probe::Probe;
-use crate::service::Setting;
+use crate::proc::{Process, alive};
+use crate::service::{Service, Setting};
+use crate::wire::id_text;
 
 const LEASE: Duration = Duration::from_secs(5);
 /// Between two questions of the witness of `/livez`.
@@ -75,13 +80,64 @@ pub(super) async fn restarted(setting: &Setting) -> Try<Finding> {
     Ok(finding)
 }
 
+/// A long order with children of its own at this node, which is to be canceled.
+struct WithChildren {
+    order: String,
+    children: Vec<(Process, u64)>,
+}
+
+async fn with_children(node: &Service, ledger: &Ledger) -> Try<WithChildren> {
+    let mut order = waiting("multiprocessing", 600_000);
+    (order["setup"], order["dishes"]) = (json!({"kitchens": 2}), 2.into());
+    let sent = ledger.now();
+    let answer = node.client().post("/orders", &order).await?;
+    ledger.placed("canceled", 0, sent, Some(&answer));
+    let order = answer.id().map(id_text).ok_or("it was not accepted")?;
+    let began = Instant::now();
+    while node.process().descendants().len() < 2 {
+        if began.elapsed() > Duration::from_secs(10) {
+            return Err(format!("{order} has no children").into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(WithChildren { order, children: node.process().descendants() })
+}
+
+impl WithChildren {
+    /// Cancels it without waiting for an answer; how long its children lived on.
+    async fn canceled(&self, node: &Service) -> Try<Duration> {
+        let (mut client, path, began) = (node.client(), format!("/orders/{}/cancel", self.order), Instant::now());
+        let asked = tokio::spawn(async move { client.post(&path, &Value::Null).await.map(|answer| answer.status) });
+        while alive(&self.children) > 0 && began.elapsed() < Duration::from_secs(5) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let stopped = began.elapsed();
+        match asked.await?? {
+            202 | 503 => Ok(stopped),
+            status => Err(format!("the cancel was answered {status}").into()),
+        }
+    }
+
+    /// Asks again, as a client does who was told 503.
+    async fn until_canceled(&self, node: &Service) -> Try<()> {
+        let mut client = node.client();
+        let status = client.post(&format!("/orders/{}/cancel", self.order), &Value::Null).await?.status;
+        let ended = client.json(&format!("/orders/{}?wait=10", self.order)).await?;
+        match ended["status"].as_str() {
+            Some("canceled") => Ok(()),
+            _ => Err(format!("canceled again ({status}), and it is {ended}").into()),
+        }
+    }
+}
+
 /// D2.
 pub(super) async fn silent(setting: &Setting) -> Try<Finding> {
     let silence = setting.size(Duration::from_secs(8), Duration::from_secs(20));
     let mut finding = Finding::of(
         "D2 Postgres black-holed",
         format!("{} s, two nodes", silence.as_secs()),
-        "every POST answered <= 3 s, /livez p99 <= 50 ms, afterwards 0 sessions idle in transaction, 0 lost",
+        "every POST answered <= 3 s, canceled work stops <= 250 ms, /livez p99 <= 50 ms, afterwards 0 sessions idle in \
+         transaction, 0 lost",
     );
     let mut postgres = Postgres::start(&[])?;
     let line = Line::start(postgres.port()?).await?;
@@ -89,19 +145,23 @@ pub(super) async fn silent(setting: &Setting) -> Try<Finding> {
     let ledger = Arc::new(Ledger::default());
     let feeder = nodes.feed(&ledger, 100);
     let probe = Probe::start(nodes.all[0].address(), "/livez", PACE, false);
+    let children = with_children(&nodes.all[0], &ledger).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let from = ledger.now();
     line.set(Mode::Stall);
-    tokio::time::sleep(silence).await;
+    let stopped = children.canceled(&nodes.all[0]).await?;
+    tokio::time::sleep(silence.saturating_sub(ledger.now() - from)).await;
     let to = ledger.now();
     line.set(Mode::Pass);
     tokio::time::sleep(2 * BACK).await;
+    children.until_canceled(&nodes.all[0]).await?;
     feeder.end().await?;
     let seen = probe.end();
     let (took, unanswered) = answered(&ledger, from, to);
     let held = line.held();
     finding.fault(held > 0 && took.len() > 0, format!("{held} pieces vanished, {} calls during it", took.len()));
     finding.must(unanswered == 0, format!("{unanswered} calls had no answer within 5 s"));
+    finding.at_most("canceled work stopped after", stopped, Duration::from_millis(250));
     finding.at_most("slowest POST", took.max(), Duration::from_secs(3));
     finding.at_most("/livez p99", seen.latency.p99(), Duration::from_millis(50));
     finding.must(seen.failures == 0, format!("/livez failed {} times", seen.failures));
