@@ -36,8 +36,9 @@ pub async fn last_seq(kitchen: &Kitchen, job: &Job) -> u32 {
     }
 }
 
-/// Steps' events after this number that are known; from another node not all at once. And how far it is, if it is cooked
-/// there. `None`: the store cannot say what happened in an ended order now, which is not the same as nothing.
+/// Steps' events after this number that are known, and how far it is, if it is cooked elsewhere.
+///
+/// From another node not all come at once. `None`: the store cannot say what happened in an ended order now, which is not the same as nothing.
 pub async fn events(kitchen: &Kitchen, job: &Job, after: u32) -> Option<(Vec<StepEvent>, Option<Done>)> {
     if job.status.is_done() {
         let recorded = kitchen.store.steps(job.id).await.ok()?;

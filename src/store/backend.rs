@@ -189,8 +189,6 @@ pub struct Tidied {
 pub struct Waiting {
     /// The lane.
     pub lane: Lane,
-    /// How many.
-    pub orders: u64,
     /// The lowest turn among them.
     pub turn: i64,
 }

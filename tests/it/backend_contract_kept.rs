@@ -164,8 +164,8 @@ pub(crate) async fn bounded(house: House) {
 
 pub(crate) async fn shares(house: House) {
     let mut bytes = 0;
-    for client in [1, 1, 2] {
-        let mut entry = Entry { held: client == 2, ..house.entry(Lane(client), 0) };
+    for (client, turn) in [(1, 7), (1, 5), (2, 1), (3, 9)] {
+        let mut entry = Entry { held: client == 2, ..house.entry(Lane(client), turn) };
         entry.job.owner = owner(client as u8);
         bytes = entry.job.spec.weight() as u64;
         house.write(entry).await;
@@ -173,9 +173,9 @@ pub(crate) async fn shares(house: House) {
     house.ended().await;
     let mut tidied = house.tidy(Bounds::default()).await;
     tidied.shares.sort_unstable();
-    assert_eq!(tidied.shares, [(owner(1), 2, 2 * bytes), (owner(2), 1, bytes)]);
-    let waiting: Vec<_> = tidied.waiting.iter().map(|lane| (lane.lane, lane.orders)).collect();
-    assert_eq!(waiting, [(Lane(1), 2)], "held orders wait for nobody");
+    assert_eq!(tidied.shares, [(owner(1), 2, 2 * bytes), (owner(2), 1, bytes), (owner(3), 1, bytes)]);
+    let waiting: Vec<_> = tidied.waiting.iter().map(|lane| (lane.lane, lane.turn)).collect();
+    assert_eq!(waiting, [(Lane(1), 5), (Lane(3), 9)], "the lowest turn of each; held orders wait for nobody");
     assert_eq!(tidied.returned, 0);
     let nodes = house.backend().nodes().await.unwrap();
     assert_eq!(nodes.len(), 1);

@@ -50,9 +50,8 @@ impl TurnTags {
 
     /// An order was written that waits for any node.
     pub(super) fn added(&mut self, lane: Lane, turn: i64) {
-        match self.waiting.iter_mut().find(|waiting| waiting.lane == lane) {
-            Some(waiting) => waiting.orders += 1,
-            None => self.waiting.push(Waiting { lane, orders: 1, turn }),
+        if !self.has_line(lane) {
+            self.waiting.push(Waiting { lane, turn });
         }
     }
 
@@ -71,7 +70,7 @@ mod tests {
         let (mut tags, noisy, quiet) = (TurnTags::default(), Client::key("noisy"), Client::key("quiet"));
         let line: Vec<_> = (0..1_000).map(|_| tags.next(&noisy)).collect();
         assert!(line.is_sorted() && line[999] == 1_000);
-        tags.seen(vec![Waiting { lane: Lane(1), orders: 990, turn: 11 }]);
+        tags.seen(vec![Waiting { lane: Lane(1), turn: 11 }]);
         assert_eq!(tags.next(&quiet), 12);
         assert_eq!(tags.next(&noisy), 1_001);
         assert!(tags.has_line(Lane(1)) && !tags.has_line(Lane(2)));

@@ -110,7 +110,7 @@ impl House {
             let (orders, number) = (row.get::<_, i64>(3).unsigned_abs(), row.get::<_, i64>(4));
             match row.get::<_, &str>(0) {
                 "s" => look.found.shares.push((Client::stored(row.get(1)), orders, number.unsigned_abs())),
-                "w" => look.found.waiting.push(Waiting { lane: Lane(row.get(2)), orders, turn: number }),
+                "w" => look.found.waiting.push(Waiting { lane: Lane(row.get(2)), turn: number }),
                 "p" => self.promises(row.get(1), orders, number == 1),
                 "d" => look.is_due = true,
                 "l" => look.is_over = true,

@@ -95,9 +95,7 @@ pub(super) fn shares(db: &Connection) -> rusqlite::Result<Vec<(Client, u64, u64)
 
 /// Orders waiting for any node, per lane.
 pub(super) fn waiting(db: &Connection) -> rusqlite::Result<Vec<Waiting>> {
-    let look = "SELECT lane, count(*), min(turn) FROM orders WHERE status = 0 AND node IS NULL GROUP BY lane";
-    let line = |row: &rusqlite::Row<'_>| {
-        Ok(Waiting { lane: Lane(row.get(0)?), orders: row.get::<_, i64>(1)?.unsigned_abs(), turn: row.get(2)? })
-    };
+    let look = "SELECT lane, min(turn) FROM orders WHERE status = 0 AND node IS NULL GROUP BY lane";
+    let line = |row: &rusqlite::Row<'_>| Ok(Waiting { lane: Lane(row.get(0)?), turn: row.get(1)? });
     db.prepare_cached(look)?.query_map([], line)?.collect()
 }
