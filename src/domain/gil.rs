@@ -3,10 +3,10 @@
 //! After `take_gil` and `drop_gil` of `Python/ceval_gil.c`: whoever has waited a switch interval in which the lock did not
 //! change hands asks the holder to drop it, and who dropped it on request does not get it back before another had it. One
 //! thing is a model: those who wait are served first come, first served, where CPython leaves the choice to the kernel's
-//! condition variables. Threads follow it ([`crate::model::gil`]); the simulation has a simpler queue of its own
-//! (`src/sim/gil.rs`), in which nobody comes back before others have woken up. It deliberately reads no clock.
+//! condition variables. Threads follow it (`src/model/gil.rs`) and so does the simulation (`src/sim/gil.rs`), a million
+//! waiters at a time. It deliberately reads no clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Ns;
 
@@ -26,6 +26,8 @@ pub struct Gil<T> {
     /// Who had it last, or has it.
     last: Option<T>,
     queue: VecDeque<Waiter<T>>,
+    /// How many rounds of waiting end at which point of the interval: the next of them is found without a look at all.
+    phases: BTreeMap<Ns, u32>,
     switched: Ns,
     switches: u64,
     due: Option<Ns>,
@@ -36,8 +38,17 @@ impl<T: Clone + PartialEq> Gil<T> {
     /// A free lock. `interval` is Python's `sys.setswitchinterval`.
     #[must_use]
     pub fn new(interval: Ns) -> Self {
-        let queue = VecDeque::new();
-        Self { interval, holder: None, last: None, queue, switched: 0, switches: 0, due: None, asked: false }
+        Self {
+            interval,
+            holder: None,
+            last: None,
+            queue: VecDeque::new(),
+            phases: BTreeMap::new(),
+            switched: 0,
+            switches: 0,
+            due: None,
+            asked: false,
+        }
     }
 
     /// Wants it. Answers whether the caller has it now; otherwise it waits at the end of the queue.
@@ -52,6 +63,7 @@ impl<T: Clone + PartialEq> Gil<T> {
         }
         self.queue.push_back(Waiter { who: who.clone(), since: (!dropped).then_some(now) });
         if !dropped {
+            self.begins(now);
             let round = now + self.interval;
             self.due = Some(self.due.map_or(round, |due| due.min(round)));
         }
@@ -63,7 +75,8 @@ impl<T: Clone + PartialEq> Gil<T> {
         if self.holder.is_some() || self.queue.front().is_none_or(|first| first.who != *who) {
             return false;
         }
-        self.queue.pop_front();
+        let first = self.queue.pop_front();
+        self.ends(first.and_then(|waiter| waiter.since));
         self.took(who, now);
         true
     }
@@ -73,8 +86,10 @@ impl<T: Clone + PartialEq> Gil<T> {
             self.last = Some(who.clone());
             self.switched = now;
             self.switches += 1;
-            for waiter in &mut self.queue {
-                waiter.since.get_or_insert(now);
+            // Nobody stands behind whoever was asked to drop it: until it is taken, others who come take it.
+            if let Some(dropped) = self.queue.back_mut().filter(|waiter| waiter.since.is_none()) {
+                dropped.since = Some(now);
+                self.begins(now);
             }
         }
         self.holder = Some(who.clone());
@@ -82,11 +97,27 @@ impl<T: Clone + PartialEq> Gil<T> {
         self.due = self.next_due(now);
     }
 
-    /// The first moment from `now` on at which somebody's round of waiting ends that began after the last switch.
+    /// The first moment after `now` at which somebody's round of waiting ends that began after the last switch.
     fn next_due(&self, now: Ns) -> Option<Ns> {
-        let earliest = now.max(self.switched + self.interval);
-        let end = |since: Ns| since + earliest.saturating_sub(since).div_ceil(self.interval).max(1) * self.interval;
-        self.queue.iter().filter_map(|waiter| waiter.since).map(end).min()
+        let earliest = (now + 1).max(self.switched + self.interval);
+        let at = earliest % self.interval;
+        let (next, _) = self.phases.range(at..).next().or_else(|| self.phases.first_key_value())?;
+        Some(earliest + (next + self.interval - at) % self.interval)
+    }
+
+    /// Somebody's rounds of waiting begin.
+    fn begins(&mut self, at: Ns) {
+        *self.phases.entry(at % self.interval).or_default() += 1;
+    }
+
+    /// Somebody's rounds of waiting, if they had begun, end.
+    fn ends(&mut self, since: Option<Ns>) {
+        let Some(phase) = since.map(|since| since % self.interval) else { return };
+        if let Some(many @ 2..) = self.phases.get_mut(&phase) {
+            *many -= 1;
+        } else {
+            self.phases.remove(&phase);
+        }
     }
 
     /// The holder lets go. Answers who is to be woken up.
@@ -97,8 +128,16 @@ impl<T: Clone + PartialEq> Gil<T> {
 
     /// Somebody waits no longer. Answers who is to be woken up instead.
     pub fn forget(&mut self, who: &T) -> Option<&T> {
-        self.queue.retain(|waiter| waiter.who != *who);
+        let place = self.queue.iter().position(|waiter| waiter.who == *who);
+        let gone = place.and_then(|place| self.queue.remove(place));
+        self.ends(gone.and_then(|waiter| waiter.since));
         if self.holder.is_some() { None } else { self.queue.front().map(|first| &first.who) }
+    }
+
+    /// Who has it.
+    #[must_use]
+    pub fn holder(&self) -> Option<&T> {
+        self.holder.as_ref()
     }
 
     /// When the holder is to be asked to let go, unless something happens before.
@@ -203,5 +242,41 @@ mod tests {
         gil.forget(&'b');
         assert_eq!(gil.leave(), None);
         assert!(gil.ask(&'a', 5) && !gil.is_asked());
+    }
+
+    /// The same moment as [`Gil::next_due`], by a look at all who wait.
+    fn looked_up(gil: &Gil<u64>, now: Ns) -> Option<Ns> {
+        let earliest = (now + 1).max(gil.switched + INTERVAL);
+        let end = |since: Ns| since + earliest.saturating_sub(since).div_ceil(INTERVAL).max(1) * INTERVAL;
+        gil.queue.iter().filter_map(|waiter| waiter.since).map(end).min()
+    }
+
+    #[test]
+    fn in_any_schedule_nobody_is_passed_over_and_the_next_moment_is_the_one_found_by_looking_at_all() {
+        for seed in 0..2_000 {
+            let mut gil = Gil::new(INTERVAL);
+            let (mut now, mut waits) = (0, Vec::new());
+            for turn in 0..60 {
+                let draw = |of: u64| crate::domain::draw::bits(seed, turn, 0) % of;
+                now += draw(4);
+                let (due, who) = (gil.due().filter(|due| *due <= now), draw(7 * 5) / 5);
+                if due.is_some() && gil.expire(now) {
+                    let holder = *gil.holder().unwrap();
+                    assert_eq!(gil.leave().copied(), waits.first().copied());
+                    assert!(!gil.ask(&holder, now), "asked to drop it, and has it back: {gil:?}");
+                    waits.push(holder);
+                } else if gil.holder() == Some(&who) {
+                    assert_eq!(gil.leave().copied(), waits.first().copied());
+                } else if waits.contains(&who) {
+                    let first_and_free = gil.holder().is_none() && waits[0] == who;
+                    assert_eq!(gil.take(&who, now), first_and_free, "{gil:?}");
+                    waits.retain(|waiter| !(first_and_free && *waiter == who));
+                } else if !gil.ask(&who, now) {
+                    waits.push(who);
+                }
+                assert!(gil.waiting().eq(&waits), "{gil:?}, not {waits:?}");
+                assert_eq!(gil.next_due(now), looked_up(&gil, now), "{gil:?} at {now}");
+            }
+        }
     }
 }

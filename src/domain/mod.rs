@@ -11,6 +11,7 @@ pub mod draw;
 pub mod gil;
 pub mod id;
 pub mod job;
+pub mod kept;
 pub mod life;
 pub mod limits;
 pub mod line;

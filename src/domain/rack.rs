@@ -1,5 +1,5 @@
-//! Who has which equipment, who waits for it, and who waits in vain. Pure; all executors share it, the simulator has a
-//! simpler one (`src/sim/tools.rs`).
+//! Who has which equipment, who waits for it, and who waits in vain. Pure; all executors share it, and so does the simulation
+//! (`src/sim/tools.rs`).
 //!
 //! **Order.** Requests are served in the order in which they were made. A step without `hold_while_waiting` makes one, for
 //! all it needs, and holds nothing until all of it is there; meanwhile, for the first dish that waits with it, one of each
@@ -14,10 +14,11 @@
 //! circle alone proves nothing, this does. It deliberately frees nobody: what to do about it is the caller's business.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::Ns;
+use super::kept::Kept;
 use super::recipe::{Recipe, Step, StepRef};
 
 /// Number of a claim, never given twice.
@@ -55,14 +56,18 @@ type Kind = (u16, usize);
 pub struct Rack {
     recipe: Arc<Recipe>,
     free: Box<[u32]>,
-    claims: HashMap<ClaimId, Claim>,
-    /// Claims with something in hand.
+    claims: Kept<Claim>,
+    /// Claims with something in hand, where one of them may keep it while it waits: only those can wait for ever.
     holding: HashSet<ClaimId>,
+    keeps: bool,
     /// Open requests, by what they ask for: number of the request and claim, oldest first. If the first of a kind has to
     /// wait so have the others, which is why a million waiting dishes cost no more to serve than one.
     lines: BTreeMap<Kind, VecDeque<(u64, ClaimId)>>,
     requests: u64,
     settled: Vec<ClaimId>,
+    /// Of the last round of serving, kept for the next.
+    heads: BinaryHeap<Reverse<(u64, Kind)>>,
+    spoken_for: Vec<u32>,
 }
 
 impl Rack {
@@ -71,24 +76,25 @@ impl Rack {
     pub fn new(recipe: Arc<Recipe>) -> Self {
         Self {
             free: recipe.equipment.iter().map(|piece| piece.capacity).collect(),
+            keeps: recipe.steps.iter().any(|step| step.hold_while_waiting && step.needs.len() > 1),
             recipe,
-            claims: HashMap::new(),
+            claims: Kept::default(),
             holding: HashSet::new(),
             lines: BTreeMap::new(),
             requests: 0,
             settled: Vec::new(),
+            heads: BinaryHeap::new(),
+            spoken_for: Vec::new(),
         }
     }
 
     /// A step asks for what it needs.
     pub fn claim(&mut self, at: StepRef, now: Ns) -> ClaimId {
-        let id = self.requests;
-        self.requests += 1;
         let standing = if self.step(at).needs.is_empty() { Standing::Has { held_idle: 0 } } else { Standing::Waits };
         let waits = standing == Standing::Waits;
-        self.claims.insert(id, Claim { at, got: 0, since: now, standing });
-        if waits {
-            self.ask(id, (at.step, 0));
+        let id = self.claims.put(Claim { at, got: 0, since: now, standing });
+        // Behind others of its kind it waits as they do.
+        if waits && self.ask(id, (at.step, 0)) {
             self.serve(now);
         }
         id
@@ -96,8 +102,9 @@ impl Rack {
 
     /// A step gives back what it has, and asks for nothing more.
     pub fn release(&mut self, id: ClaimId, now: Ns) {
-        let Some(claim) = self.claims.remove(&id) else { return };
-        if self.holding.remove(&id) {
+        let Some(claim) = self.claims.take(id) else { return };
+        if claim.got > 0 {
+            self.holding.remove(&id);
             let recipe = self.recipe.clone();
             recipe.steps[usize::from(claim.at.step)].needs[..claim.got]
                 .iter()
@@ -114,7 +121,13 @@ impl Rack {
     /// How a claim stands; one that was given back waits for nothing any more.
     #[must_use]
     pub fn standing(&self, id: ClaimId) -> Standing {
-        self.claims.get(&id).map_or(Standing::Waits, |claim| claim.standing.clone())
+        self.claims.get(id).map_or(Standing::Waits, |claim| claim.standing.clone())
+    }
+
+    /// Which step a claim is for, until it is given back.
+    #[must_use]
+    pub fn asks(&self, id: ClaimId) -> Option<StepRef> {
+        self.claims.get(id).map(|claim| claim.at)
     }
 
     /// Claims that got all they need, or got stuck, since this was asked last.
@@ -138,14 +151,17 @@ impl Rack {
     fn serve(&mut self, now: Ns) {
         let recipe = self.recipe.clone();
         let first = |(kind, line): (&Kind, &VecDeque<(u64, ClaimId)>)| Some(Reverse((line.front()?.0, *kind)));
-        let mut heads: BinaryHeap<_> = self.lines.iter().filter_map(first).collect();
-        let mut spoken_for = vec![0_u32; self.free.len()];
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.extend(self.lines.iter().filter_map(first));
+        let mut spoken_for = std::mem::take(&mut self.spoken_for);
+        spoken_for.clear();
+        spoken_for.resize(self.free.len(), 0);
         let mut held_up = Vec::new();
         while let Some(Reverse((_, kind))) = heads.pop() {
             let step = &recipe.steps[usize::from(kind.0)];
             let Some(line) = self.lines.get_mut(&kind) else { continue };
             let Some((_, id)) = line.front().copied() else { continue };
-            let gone = !self.claims.contains_key(&id);
+            let gone = self.claims.get(id).is_none();
             if !gone && !may_take(&self.free, step, kind.1, &spoken_for) {
                 if !step.hold_while_waiting {
                     step.needs.iter().for_each(|n| spoken_for[usize::from(*n)] += 1);
@@ -161,21 +177,27 @@ impl Rack {
                 }
             }
         }
+        (self.heads, self.spoken_for) = (heads, spoken_for);
         self.look_for_deadlock(&held_up);
     }
 
     /// Takes what was asked for; answers what it asks for next, if that is not all.
     fn take(&mut self, id: ClaimId, step: &Step, now: Ns) -> Option<Kind> {
-        let claim = self.claims.get_mut(&id)?;
-        if self.holding.insert(id) {
+        if self.keeps {
+            self.holding.insert(id);
+        }
+        let claim = self.claims.get_mut(id)?;
+        if claim.got == 0 {
             claim.since = now;
         }
-        let upto = if step.hold_while_waiting { claim.got + 1 } else { step.needs.len() };
-        step.needs[claim.got..upto].iter().for_each(|n| self.free[usize::from(*n)] -= 1);
-        claim.got = upto;
+        let from = claim.got;
+        claim.got = if step.hold_while_waiting { from + 1 } else { step.needs.len() };
+        let (upto, kind) = (claim.got, (claim.at.step, claim.got));
+        step.needs[from..upto].iter().for_each(|n| self.free[usize::from(*n)] -= 1);
         if upto < step.needs.len() {
-            return Some((claim.at.step, upto));
+            return Some(kind);
         }
+        let claim = self.claims.get_mut(id)?;
         claim.standing = Standing::Has { held_idle: now.saturating_sub(claim.since) };
         self.settled.push(id);
         None
@@ -184,11 +206,11 @@ impl Rack {
     /// `held_up`: who took something just now and may have to wait for more.
     fn look_for_deadlock(&mut self, held_up: &[ClaimId]) {
         // Who waits for somebody at work will get it: the usual case, and no reason to look at everybody.
-        let at_work = |id: &ClaimId| matches!(self.claims[id].standing, Standing::Has { .. });
-        let has = |id: &ClaimId, wanted| self.in_hand(&self.claims[id]).any(|piece| Some(piece) == wanted);
+        let at_work = |claim: &&Claim| matches!(claim.standing, Standing::Has { .. });
         let in_doubt = |id: &ClaimId| {
-            let wanted = self.wanted(&self.claims[id]);
-            wanted.is_some() && !self.holding.iter().any(|other| at_work(other) && has(other, wanted))
+            let wanted = self.claims.get(*id).and_then(|claim| self.wanted(claim));
+            let mut others = self.holding.iter().filter_map(|other| self.claims.get(*other)).filter(at_work);
+            wanted.is_some() && !others.any(|other| self.has(other, wanted))
         };
         if !held_up.iter().any(in_doubt) {
             return;
@@ -196,7 +218,7 @@ impl Rack {
         let stuck = self.stuck();
         if let Some(last) = held_up.iter().rev().find(|id| stuck.contains(*id)).copied() {
             let circle = self.circle(last, &stuck);
-            if let Some(claim) = self.claims.get_mut(&last) {
+            if let Some(claim) = self.claims.get_mut(last) {
                 claim.standing = Standing::Stuck(circle);
                 self.settled.push(last);
             }
@@ -213,6 +235,10 @@ impl Rack {
         self.step(claim.at).needs[..claim.got].iter().map(|n| usize::from(*n))
     }
 
+    fn has(&self, claim: &Claim, wanted: Option<usize>) -> bool {
+        self.in_hand(claim).any(|piece| Some(piece) == wanted)
+    }
+
     /// Those who hold something and can never go on, by graph reduction.
     fn stuck(&self) -> HashSet<ClaimId> {
         let mut free = self.free.clone();
@@ -220,7 +246,7 @@ impl Rack {
         loop {
             let before = left.len();
             left.retain(|id| {
-                let claim = &self.claims[id];
+                let Some(claim) = self.claims.get(*id) else { return false };
                 let goes_on = self.wanted(claim).is_none_or(|piece| free[piece] > 0);
                 if goes_on {
                     self.in_hand(claim).for_each(|piece| free[piece] += 1);
@@ -238,16 +264,15 @@ impl Rack {
     fn circle(&self, from: ClaimId, stuck: &HashSet<ClaimId>) -> String {
         let mut path = vec![from];
         let start = loop {
-            let last = &self.claims[path.last().unwrap_or(&from)];
-            let wanted = self.wanted(last);
-            let holds = |id: &&ClaimId| self.in_hand(&self.claims[*id]).any(|piece| Some(piece) == wanted);
+            let wanted = path.last().and_then(|last| self.wanted(self.claims.get(*last)?));
+            let holds = |id: &&ClaimId| self.claims.get(**id).is_some_and(|claim| self.has(claim, wanted));
             let Some(next) = stuck.iter().filter(holds).min() else { break 0 };
             if let Some(start) = path.iter().position(|id| id == next) {
                 break start;
             }
             path.push(*next);
         };
-        let words: Vec<_> = path[start..].iter().map(|id| self.in_words(&self.claims[id])).collect();
+        let words: Vec<_> = path[start..].iter().filter_map(|id| Some(self.in_words(self.claims.get(*id)?))).collect();
         words.join("; ")
     }
 

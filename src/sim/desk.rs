@@ -97,7 +97,7 @@ impl Sim<'_> {
         self.actors[chef as usize].at = at;
         self.actors[chef as usize].ready = ready;
         let host = self.actors[chef as usize].host;
-        if self.is_handed(at) || self.equip(host, Waiter { who: at, is_step: true, held: 0 }, at) {
+        if self.is_handed(at) || self.equip(host, Waiter::Loop, at) {
             return self.serve_equipped(chef);
         }
         self.leave(chef, at);

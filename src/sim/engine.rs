@@ -27,6 +27,7 @@ const OF_ACTOR: u32 = 0;
 const OF_WAIT: u32 = 1;
 const OF_GIL: u32 = 2;
 const OF_DISH: u32 = 3;
+const OF_WOKEN: u32 = 4;
 
 /// A simulation.
 pub(super) struct Sim<'a> {
@@ -74,9 +75,9 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Lets everything happen until nothing is left to happen.
+    /// Lets everything happen until nothing is left to happen, or some wait for each other for ever.
     pub(super) fn run(&mut self) {
-        loop {
+        while !self.tools.stuck {
             while let Some(actor) = self.todo.pop_front() {
                 self.resume(actor);
             }
@@ -113,6 +114,7 @@ impl<'a> Sim<'a> {
             }
             OF_WAIT => self.landed(id),
             OF_DISH => self.arrived(id),
+            OF_WOKEN => self.gil_woken(id),
             _ => self.gil_due(id),
         }
     }
@@ -225,6 +227,11 @@ impl<'a> Sim<'a> {
     /// Sets the timer of a kitchen's lock.
     pub(super) fn set_gil(&mut self, host: u32, due: Ns) {
         self.timers.push(due, OF_GIL << KIND_BITS | host);
+    }
+
+    /// Sets the timer of whoever was woken to take a kitchen's lock.
+    pub(super) fn set_woken(&mut self, host: u32, at: Ns) {
+        self.timers.push(at, OF_WOKEN << KIND_BITS | host);
     }
 
     /// Adds to an actor's path and to the sum of all.

@@ -1,117 +1,106 @@
-//! The lock of one kitchen: one thread computes at a time, first come, first served.
+//! The lock of one kitchen, in virtual time: who computes, who is woken, who has to let go.
 //!
-//! As in `CPython`: whoever has waited for a whole interval in which the lock did not change hands makes its holder let go; the
-//! holder goes to the end of the queue. It deliberately has no bytecodes: a holder hears at once.
-
-use std::collections::VecDeque;
+//! Who gets it and when is decided by the protocol that real threads follow ([`crate::domain::gil`]). It deliberately has no
+//! bytecodes: a holder hears at once.
 
 use super::actor::Then;
 use super::engine::Sim;
 use super::path::Term;
 use crate::domain::Ns;
+use crate::domain::gil as protocol;
 
 /// The lock.
 #[derive(Debug)]
 pub(super) struct Gil {
-    interval: Ns,
-    holder: Option<u32>,
-    queue: VecDeque<u32>,
-    /// When the holder has to let go, if the lock does not change hands before.
-    pub(super) due: Option<Ns>,
+    protocol: protocol::Gil<u32>,
+    /// Who was woken to take it, and is on the way.
+    woken: Option<u32>,
+    /// The moment for which a timer is set.
+    armed: Option<Ns>,
 }
 
 impl Gil {
     pub(super) fn new(interval: Ns) -> Self {
-        Self { interval, holder: None, queue: VecDeque::new(), due: None }
-    }
-
-    pub(super) fn holder(&self) -> Option<u32> {
-        self.holder
-    }
-
-    /// Asks for the lock. Answers whether the actor has it; else it stands in the queue.
-    pub(super) fn lock(&mut self, actor: u32, now: Ns) -> bool {
-        if self.holder.is_none() {
-            self.holder = Some(actor);
-        }
-        if self.holder == Some(actor) {
-            return true;
-        }
-        if self.queue.is_empty() {
-            self.due = Some(now + self.interval);
-        }
-        self.queue.push_back(actor);
-        false
-    }
-
-    /// Lets go of the lock; answers who has it now.
-    pub(super) fn unlock(&mut self, now: Ns) -> Option<u32> {
-        self.holder = self.queue.pop_front();
-        self.due = (!self.queue.is_empty()).then_some(now + self.interval);
-        self.holder
-    }
-
-    /// The holder has not heard yet: asks again an interval later.
-    pub(super) fn later(&mut self, now: Ns) {
-        self.due = Some(now + self.interval);
+        Self { protocol: protocol::Gil::new(interval), woken: None, armed: None }
     }
 }
 
 impl Sim<'_> {
+    fn gil_of(&mut self, id: u32) -> Option<(u32, &mut Gil)> {
+        let number = self.actors[id as usize].host;
+        let gil = self.hosts.get_mut(number as usize)?.gil.as_mut()?;
+        Some((number, gil))
+    }
+
     /// Goes on with the lock of its kitchen, if there is one.
     pub(super) fn lock(&mut self, id: u32, then: Then) {
+        let now = self.now;
         self.actors[id as usize].then = then;
-        let host = self.actors[id as usize].host;
-        let Some(gil) = &mut self.hosts[host as usize].gil else { return self.go(id, then) };
-        let before = gil.due;
-        if gil.lock(id, self.now) {
-            return self.go(id, then);
+        let Some((host, gil)) = self.gil_of(id) else { return self.go(id, then) };
+        if gil.protocol.holder() == Some(&id) || gil.protocol.ask(&id, now) {
+            self.go(id, then);
         }
-        if gil.due != before {
-            self.arm(host);
-        }
+        self.arm(host);
     }
 
     /// Lets go of the lock of its kitchen, if it has it.
     pub(super) fn unlock(&mut self, id: u32) {
-        let host = self.actors[id as usize].host;
-        let Some(gil) = self.hosts.get_mut(host as usize).and_then(|host| host.gil.as_mut()) else { return };
-        if gil.holder() == Some(id) {
-            let next = gil.unlock(self.now);
-            self.hand_on(host, next);
+        if let Some((host, gil)) = self.gil_of(id)
+            && gil.protocol.holder() == Some(&id)
+        {
+            self.let_go(host);
         }
     }
 
-    fn hand_on(&mut self, host: u32, next: Option<u32>) {
-        self.arm(host);
-        if let Some(next) = next {
-            let waited = self.now - self.actors[next as usize].since;
-            self.spend(next, Term::GilWait, waited);
-            let (wait, then) = (0, self.actors[next as usize].then);
-            self.rest(next, self.costs.gil_switch, wait, then);
+    /// The holder lets go, and the first of those who wait is woken.
+    fn let_go(&mut self, host: u32) {
+        let Some(gil) = &mut self.hosts[host as usize].gil else { return };
+        let first = gil.protocol.leave().copied();
+        if gil.woken.is_none() && first.is_some() {
+            gil.woken = first;
+            self.set_woken(host, self.now + self.costs.gil_switch);
         }
+    }
+
+    /// Whoever was woken takes the lock; if somebody was faster it waits on.
+    pub(super) fn gil_woken(&mut self, host: u32) {
+        let now = self.now;
+        let Some(gil) = &mut self.hosts[host as usize].gil else { return };
+        let Some(id) = gil.woken.take() else { return };
+        if !gil.protocol.take(&id, now) {
+            return;
+        }
+        let waited = now - self.actors[id as usize].since;
+        let switch = self.costs.gil_switch.min(waited);
+        self.spend(id, Term::GilWait, waited - switch);
+        self.spend(id, Term::Overhead, switch);
+        self.arm(host);
+        self.resume(id);
     }
 
     fn arm(&mut self, host: u32) {
-        if let Some(due) = self.hosts[host as usize].gil.as_ref().and_then(|gil| gil.due) {
+        let Some(gil) = &mut self.hosts[host as usize].gil else { return };
+        let due = gil.protocol.due();
+        if let Some(due) = due.filter(|_| due != std::mem::replace(&mut gil.armed, due)) {
             self.set_gil(host, due);
         }
     }
 
-    /// Somebody has waited for the lock for a whole interval.
+    /// Somebody has waited for the lock for a whole interval, unless it has changed hands since the timer was set.
     pub(super) fn gil_due(&mut self, host: u32) {
-        let Some(gil) = self.hosts[host as usize].gil.as_mut().filter(|gil| gil.due == Some(self.now)) else { return };
-        let Some(holder) = gil.holder().filter(|holder| self.cores.has(*holder)) else {
-            gil.later(self.now);
-            return self.arm(host);
-        };
-        let next = gil.unlock(self.now);
-        gil.lock(holder, self.now);
+        let now = self.now;
+        let Some(gil) = &mut self.hosts[host as usize].gil else { return };
+        if !gil.protocol.expire(now) {
+            return;
+        }
+        let Some(holder) = gil.protocol.holder().copied().filter(|holder| self.cores.has(*holder)) else { return };
         let left = self.cores.stop(holder);
         let actor = &mut self.actors[holder as usize];
         actor.preempted = true;
         let done = (actor.cost + actor.work).saturating_sub(left);
         self.progressed(holder, done);
-        self.hand_on(host, next);
+        self.let_go(host);
+        let then = self.actors[holder as usize].then;
+        self.lock(holder, then);
     }
 }

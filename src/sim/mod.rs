@@ -1,7 +1,7 @@
 //! What an order would do: a discrete-event simulation in virtual time, for any number of cores and up to a million dishes.
 //!
-//! It mirrors the executors of `src/model/`, down to the order of their queues, and shares the order of steps and the draws
-//! with them. Integer nanoseconds, no clock, no randomness of its own: the same question has the same answer. It
+//! It mirrors the executors of `src/model/`, down to the order of their queues, and shares with them what decides: the order of
+//! steps, the draws, the GIL's protocol and the racks of equipment (`src/domain/`). Integer nanoseconds, no clock, no randomness of its own: the same question has the same answer. It
 //! deliberately knows no model by name; who does writes a [`Plan`].
 
 mod actor;

@@ -48,13 +48,7 @@ impl Sim<'_> {
     pub(super) fn open(&mut self, held: Ns) {
         let shares = self.shares();
         let by_steps = matches!(self.plan.crew, Crew::Kitchens { inside: Inside::Steps, .. });
-        // A kitchen that takes single steps never waits for its own equipment.
-        let capacity = |kind: &crate::domain::recipe::Equipment| match by_steps && !kind.shared {
-            true => (u32::MAX, false),
-            false => (kind.capacity, kind.shared),
-        };
-        let equipment: Vec<_> = self.spec.recipe.equipment.iter().map(capacity).collect();
-        self.tools = Tools::new(&equipment, shares as usize);
+        self.tools = Tools::new(&self.spec.recipe, shares, self.spec.steps_total());
         let interval = self.plan.gil.map(|interval| interval.max(held / SWITCHES).max(1));
         for share in 0..shares {
             let dishes = Self::part(self.spec.dishes, share, shares);

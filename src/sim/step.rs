@@ -20,46 +20,10 @@ impl Sim<'_> {
         if is_fresh {
             self.follow(id, self.dish_of(at));
         }
-        if self.equip(host, Waiter { who: id, is_step: false, held: 0 }, at) {
+        if self.equip(host, Waiter::Actor(id), at) {
             return self.work(id);
         }
         self.unlock(id);
-    }
-
-    /// Takes the equipment a step needs; whether it has it all.
-    pub(super) fn equip(&mut self, host: u32, waiter: Waiter, at: u32) -> bool {
-        let step = &self.spec.recipe.steps[usize::from(self.step_of(at).step)];
-        step.needs.is_empty() || self.tools.ask(waiter, host, &step.needs, step.hold_while_waiting)
-    }
-
-    /// Puts back the equipment of a step, and lets those go on who waited for it.
-    pub(super) fn put_back(&mut self, host: u32, at: u32) {
-        let spec = self.spec;
-        let needs = &spec.recipe.steps[usize::from(self.step_of(at).step)].needs;
-        for need in needs {
-            self.tools.release(host, *need);
-        }
-        for need in needs {
-            while let Some(waiter) = self.tools.next(host, *need) {
-                self.ask_again(waiter);
-            }
-        }
-    }
-
-    fn ask_again(&mut self, waiter: Waiter) {
-        if waiter.is_step {
-            let host = self.host_of(self.dish_of(waiter.who));
-            if self.equip(host, waiter, waiter.who) {
-                self.equipped(waiter.who);
-            }
-            return;
-        }
-        let actor = &self.actors[waiter.who as usize];
-        let (host, at, since) = (actor.host, actor.at, actor.since);
-        if self.equip(host, waiter, at) {
-            self.spend(waiter.who, Term::EquipmentWait, self.now - since);
-            self.lock(waiter.who, Then::Work);
-        }
     }
 
     /// Does the work of the step in hand.

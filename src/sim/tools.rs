@@ -1,77 +1,104 @@
-//! Equipment: so many of a kind at a time, first come, first served.
+//! Equipment: a rack in each kitchen, one for what all of them share, and who of the simulation waits at which.
 //!
-//! A step that keeps what it has while it waits takes its needs one by one; any other takes all of them at once or none,
-//! and waits for the first that is missing. It deliberately looks for no circle: steps that wait for each other are found
-//! when nothing else is left to happen.
+//! Who gets what, and who waits in vain, is decided by the rack that real kitchens have ([`crate::domain::rack`]). It
+//! deliberately only remembers who asked.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
-/// Who waits: an actor, or a step on an event loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiter {
-    /// Its number.
-    pub(super) who: u32,
-    /// Whether the number is a step's.
-    pub(super) is_step: bool,
-    /// How many of its needs it has already; it waits for the next.
-    pub(super) held: u8,
-}
+use super::actor::Then;
+use super::engine::Sim;
+use super::path::Term;
+use crate::domain::Ns;
+use crate::domain::rack::{ClaimId, Rack, Standing};
+use crate::domain::recipe::{Recipe, StepRef};
 
-/// A kind of equipment in one kitchen.
-#[derive(Debug)]
-struct Kind {
-    free: u32,
-    queue: VecDeque<Waiter>,
+/// Who waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Waiter {
+    /// An actor, with the step it has in hand.
+    Actor(u32),
+    /// The step itself, on an event loop.
+    #[default]
+    Loop,
 }
 
 /// The equipment of all kitchens.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
-    kinds: Vec<Kind>,
-    per_kitchen: usize,
-    shared: Box<[bool]>,
+    /// What is shared, then what each kitchen has for itself.
+    racks: Vec<Rack>,
+    /// Of each step: its claim, and who waits for it.
+    claims: Vec<(ClaimId, Waiter)>,
+    /// Some wait for each other for ever: the order is over, as a real one would be.
+    pub(super) stuck: bool,
 }
 
 impl Tools {
-    /// For so many kitchens: what is shared once, the rest in each.
-    pub(super) fn new(equipment: &[(u32, bool)], kitchens: usize) -> Self {
-        let all = (0..=kitchens).flat_map(|_| equipment);
-        let kinds = all.map(|(free, _)| Kind { free: *free, queue: VecDeque::new() }).collect();
-        Self { kinds, per_kitchen: equipment.len(), shared: equipment.iter().map(|(_, shared)| *shared).collect() }
-    }
-
-    fn kind(&mut self, kitchen: u32, need: u8) -> &mut Kind {
-        let i = usize::from(need);
-        let row = if self.shared[i] { 0 } else { kitchen as usize + 1 };
-        &mut self.kinds[row * self.per_kitchen + i]
-    }
-
-    /// Asks for `needs`; whether it has them all now. Else it stands in the queue of the one it waits for.
-    pub(super) fn ask(&mut self, mut waiter: Waiter, kitchen: u32, needs: &[u8], hold: bool) -> bool {
-        if !hold && let Some(missing) = needs.iter().find(|need| self.kind(kitchen, **need).free == 0) {
-            self.kind(kitchen, *missing).queue.push_back(waiter);
-            return false;
+    /// For so many kitchens and steps.
+    pub(super) fn new(recipe: &Arc<Recipe>, kitchens: u32, steps: u64) -> Self {
+        if recipe.equipment.is_empty() {
+            return Self::default();
         }
-        for need in &needs[usize::from(waiter.held)..] {
-            let kind = self.kind(kitchen, *need);
-            if kind.free == 0 {
-                kind.queue.push_back(waiter);
-                return false;
+        let racks = (0..=kitchens).map(|_| Rack::new(recipe.clone())).collect();
+        Self { racks, claims: vec![<_>::default(); steps as usize], stuck: false }
+    }
+
+    /// Asks for what a step needs; whether it has all of it now. Else `who` waits.
+    fn claim(&mut self, place: usize, (number, at): (u32, StepRef), who: Waiter, now: Ns) -> bool {
+        let rack = &mut self.racks[place];
+        let id = rack.claim(at, now);
+        self.claims[number as usize] = (id, who);
+        // Nobody else gets anything by it.
+        rack.settled();
+        let standing = rack.standing(id);
+        self.stuck |= matches!(standing, Standing::Stuck(_));
+        matches!(standing, Standing::Has { .. })
+    }
+
+    /// Gives back what a step has; answers which steps have all they need by that.
+    fn release(&mut self, place: usize, number: u32, now: Ns) -> Vec<StepRef> {
+        let rack = &mut self.racks[place];
+        rack.release(self.claims[number as usize].0, now);
+        let mut settled = rack.settled();
+        let asked = settled.len();
+        settled.retain(|id| matches!(rack.standing(*id), Standing::Has { .. }));
+        self.stuck |= settled.len() < asked;
+        settled.iter().filter_map(|id| rack.asks(*id)).collect()
+    }
+}
+
+impl Sim<'_> {
+    /// Where a step claims what it needs, if it has to: a kitchen that takes single steps has its own for itself.
+    fn place_of(&self, host: u32, at: StepRef) -> Option<usize> {
+        let recipe = &self.spec.recipe;
+        let own = (!self.brigade.takes_steps()).then_some(host as usize + 1);
+        match recipe.steps[usize::from(at.step)].needs.is_empty() {
+            true => None,
+            false if recipe.shares(at) => Some(0),
+            false => own,
+        }
+    }
+
+    /// Takes the equipment a step needs; whether it has it all.
+    pub(super) fn equip(&mut self, host: u32, who: Waiter, at: u32) -> bool {
+        let step = self.step_of(at);
+        self.place_of(host, step).is_none_or(|place| self.tools.claim(place, (at, step), who, self.now))
+    }
+
+    /// Puts back the equipment of a step, and lets those go on who waited for it.
+    pub(super) fn put_back(&mut self, host: u32, at: u32) {
+        let Some(place) = self.place_of(host, self.step_of(at)) else { return };
+        let steps = self.works.len() as u32;
+        for step in self.tools.release(place, at, self.now) {
+            let at = self.spec.position(step.dish) as u32 * steps + u32::from(step.step);
+            match self.tools.claims[at as usize].1 {
+                Waiter::Loop => self.equipped(at),
+                Waiter::Actor(id) => {
+                    let waited = self.now - self.actors[id as usize].since;
+                    self.spend(id, Term::EquipmentWait, waited);
+                    self.lock(id, Then::Work);
+                }
             }
-            kind.free -= 1;
-            waiter.held += 1;
         }
-        true
-    }
-
-    /// Puts one back.
-    pub(super) fn release(&mut self, kitchen: u32, need: u8) {
-        self.kind(kitchen, need).free += 1;
-    }
-
-    /// Who is to ask again, if one of this kind is free.
-    pub(super) fn next(&mut self, kitchen: u32, need: u8) -> Option<Waiter> {
-        let kind = self.kind(kitchen, need);
-        if kind.free > 0 { kind.queue.pop_front() } else { None }
     }
 }
