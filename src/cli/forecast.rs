@@ -12,6 +12,7 @@ use crate::config_lab::Forecast;
 use crate::http::comparison_ask::{LineUpAsk, ObjectiveAsk};
 use crate::http::forecast_wire::view;
 use crate::http::forecasts::{ForecastAsk, question};
+use crate::lab::calibration;
 use crate::lab::forecasts::Answer;
 use crate::model::staff::StaffConfig;
 
@@ -34,7 +35,7 @@ async fn run_on(forecast: &Forecast) -> ExitCode {
         Err(bad) => return refused(&bad),
     };
     if forecast.calibrate
-        && let Err(why) = forecasts.calibrate().await
+        && let Err(why) = forecasts.calibrate(calibration::AT_MOST).await
     {
         err(&format!("error: {why}"));
         return ExitCode::from(EXIT_FAILURE);

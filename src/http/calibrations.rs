@@ -2,6 +2,8 @@
 //!
 //! It deliberately measures nothing (that is [`crate::lab::calibrate`]).
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode, Uri};
@@ -14,8 +16,8 @@ use super::problem::{self, Problem};
 use super::request::Params;
 use super::wire::At;
 use crate::clock;
-use crate::domain::Ns;
-use crate::lab::calibration::Calibration;
+use crate::domain::{Ns, limits};
+use crate::lab::calibration::{self, Calibration};
 
 /// What this machine costs.
 #[derive(Serialize, ToSchema)]
@@ -41,6 +43,12 @@ pub struct CalibrationView {
     /// Iterations of a CPU step in a millisecond.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub iterations_per_ms: u64,
+    /// Increments of a counter in a millisecond, without a lock.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    pub increments_per_ms: u64,
+    /// The same with a lock that nobody else wants.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    pub locked_increments_per_ms: u64,
     /// From an order's start until its model is at work.
     pub begin_us: f64,
     /// The loop's CPU for a wait, from its beginning to its noticed end.
@@ -108,6 +116,8 @@ fn view(calibration: &Calibration) -> CalibrationView {
         cores: calibration.cores,
         effective_cores: calibration.effective_cores.iter().map(burners).collect(),
         iterations_per_ms: costs.iterations_per_ms,
+        increments_per_ms: costs.increments_per_ms[0],
+        locked_increments_per_ms: costs.increments_per_ms[1],
         begin_us: us(costs.begin),
         loop_wait_us: us(costs.loop_begin + costs.loop_end),
         loop_late_us: us(costs.loop_late),
@@ -131,15 +141,20 @@ fn view(calibration: &Calibration) -> CalibrationView {
 /// Measure this machine
 ///
 /// Starts threads, processes and small orders, alone in the house (other orders wait), for about three seconds. Forecasts
-/// rest on it from then on, until the service ends.
+/// rest on it from then on, until the service ends. One that is not over within `budget_ms` changes nothing.
 #[utoipa::path(post, path = "/calibrations", operation_id = "calibrate", tag = "comparisons",
+    params(("budget_ms" = Option<u64>, Query, description = "How long it may take, once the house is empty", minimum = 1, maximum = 600_000, example = 30_000)),
     responses(
         (status = 200, description = "Measured", body = CalibrationView),
-        (status = 503, description = "One is being made, or the house did not become empty", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter that cannot be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "One is being made, the house did not become empty, or it was not over in time", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn place(State(app): State<AppState>, uri: Uri) -> Result<Response<Body>, Problem> {
-    Params::of(&uri)?.done()?;
-    let made = app.before_closing(app.forecasts.calibrate()).await;
+    let mut params = Params::of(&uri)?;
+    let budget_ms = params.number("budget_ms", 1, limits::BUDGET_MS)?;
+    params.done()?;
+    let at_most = budget_ms.map_or(calibration::AT_MOST, Duration::from_millis);
+    let made = app.before_closing(app.forecasts.calibrate(at_most)).await;
     let made = made.ok_or_else(|| Problem::new(&problem::DRAINING, "the service is about to end"))?;
     let calibration = made.map_err(|why| Problem::new(&problem::FULL, why))?;
     Ok(json(StatusCode::OK, &view(&calibration)))

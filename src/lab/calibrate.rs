@@ -1,9 +1,11 @@
 //! Measures what this machine costs, by really doing it: threads and timers here, everything else as small orders.
 //!
 //! Orders are cooked as a comparison cooks them (isolation `kitchen`), so that what is foreseen with these figures is what a
-//! comparison measures. Medians of a few; what comes out below nothing is nothing. It deliberately bends no figure.
+//! comparison measures. Medians of a few; what comes out below nothing is nothing. It deliberately bends no figure, and keeps
+//! none of a calibration that was not over in time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -13,6 +15,7 @@ use super::latencies::{burners, threads};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::ask::{OrderAsk, SetupAsk, Value};
+use crate::domain::job::ErrorKind;
 use crate::domain::recipe::{Recipe, Step, Work};
 use crate::domain::spec::Spec;
 use crate::domain::summary::Summary;
@@ -25,8 +28,8 @@ const TIMES: usize = 3;
 /// Steps that follow one another, where the way there and back is measured.
 const CHAIN: usize = 50;
 
-/// Measures, alone in the house.
-pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration) -> Result<Calibration, String> {
+/// Measures, alone in the house; a sentence if nothing came of it within `at_most`.
+pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration, at_most: Duration) -> Result<Calibration, String> {
     let alone = kitchen.alone().await.map_err(|busy| busy.to_string())?;
     let started = clock::now();
     let cores = last.cores;
@@ -37,8 +40,11 @@ pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration) -> Result<Cali
         let _ = reply.send((threads(Costs::default()), burners(cores)));
     };
     std::thread::Builder::new().name("calibration".to_owned()).spawn(measure).map_err(|error| error.to_string())?;
-    let (costs, effective_cores) = by_hand.await.map_err(|error| error.to_string())?;
-    let costs = Bench { kitchen, alone: &alone }.orders(costs).await?;
+    let bench =
+        Bench { kitchen, alone: &alone, at_most, until: started + clock::ns(at_most), cooked: AtomicU32::new(0) };
+    let by_hand = tokio::time::timeout(at_most, by_hand).await.map_err(|_| bench.late())?;
+    let (costs, effective_cores) = by_hand.map_err(|error| error.to_string())?;
+    let costs = bench.orders(costs).await?;
     let took_ms = (clock::now() - started) / 1_000_000;
     let measured = Some(Measured { at_us: clock::wall_us(), took_ms, host: host(cores) });
     Ok(Calibration { costs, effective_cores, measured, ..last })
@@ -48,6 +54,10 @@ pub async fn calibrate(kitchen: &Arc<Kitchen>, last: Calibration) -> Result<Cali
 struct Bench<'a> {
     kitchen: &'a Arc<Kitchen>,
     alone: &'a Alone<'a>,
+    at_most: Duration,
+    /// When that is over.
+    until: Ns,
+    cooked: AtomicU32,
 }
 
 /// One of them as it went.
@@ -110,7 +120,9 @@ impl Bench<'_> {
         let steps = steps.iter().enumerate().map(step).collect();
         let recipe = Recipe { name: "calibration".into(), steps, equipment: Box::default() };
         let labels = [("calibration".into(), "1".into())].into();
-        let spec = Spec { recipe: Arc::new(recipe), dishes, labels, ..spec };
+        let left = Duration::from_nanos(self.until.saturating_sub(clock::now()));
+        let timeout = Some(left.max(Duration::from_millis(1)));
+        let spec = Spec { recipe: Arc::new(recipe), dishes, labels, timeout, ..spec };
         let id = self.alone.submit(spec).await.map_err(|refusal| refusal.to_string())?.id;
         let watched = self.kitchen.watch(id);
         loop {
@@ -120,10 +132,13 @@ impl Bench<'_> {
                     let records = self.kitchen.store.steps(id).await.ok().flatten().unwrap_or_default();
                     let mut starts: Vec<Ns> = records.iter().map(|record| record.started).collect();
                     starts.sort_unstable();
-                    let summary = job.summary.filter(|_| job.error.is_none());
-                    return summary
-                        .map(|summary| Cooked { summary: *summary, starts })
-                        .ok_or_else(|| "a run failed".to_owned());
+                    return match (job.summary, job.error) {
+                        (Some(summary), None) => Ok(Cooked { summary: *summary, starts }),
+                        (_, Some(error)) if error.kind != ErrorKind::Timeout => {
+                            Err(format!("a run failed: {}", error.detail))
+                        }
+                        _ => Err(self.late()),
+                    };
                 }
                 Found::Here(_) => ended.await,
                 _ => return Err("a run disappeared while it was measured".to_owned()),
@@ -131,11 +146,18 @@ impl Bench<'_> {
         }
     }
 
+    /// There was not enough time.
+    fn late(&self) -> String {
+        let (runs, at_most) = (self.cooked.load(Ordering::Relaxed), self.at_most.as_millis());
+        format!("not over within {at_most} ms: {runs} runs were cooked; what was known before stays")
+    }
+
     /// Cooks the same a few times.
     async fn few(&self, model: &str, setup: Setup<'_>, steps: &[Work], dishes: u32) -> Result<Few, String> {
         let mut few = Vec::new();
         for _ in 0..TIMES {
             few.push(self.cook(model, setup, steps, dishes).await?);
+            self.cooked.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Few(few))
     }
@@ -178,11 +200,18 @@ impl Bench<'_> {
     async fn loops(&self, costs: Costs) -> Result<Costs, String> {
         const DISHES: u32 = 20_000;
         const ITERATIONS: u64 = 2_000_000;
+        const INCREMENTS: u32 = 1_000_000;
         let nothing = self.few("asyncio", &[], &[Work::Wait(Duration::ZERO)], 1).await?;
         let many = self.few("asyncio", &[], &[Work::Wait(Duration::from_millis(20))], DISHES).await?;
         let sums = self.few("asyncio", &[], &[Work::Iterations(ITERATIONS)], 1).await?;
         let process_bytes = nothing.median(Cooked::peak);
         let beyond = |of: fn(&Cooked) -> u64| many.median(of).saturating_sub(nothing.median(of)) / u64::from(DISHES);
+        let mut increments_per_ms = costs.increments_per_ms;
+        for (per_ms, locked) in increments_per_ms.iter_mut().zip([false, true]) {
+            let count = Work::Counter { increments: INCREMENTS, locked };
+            let cpu = self.few("sequential", &[], &[count], 1).await?.median(|run| run.summary.totals.terms.cpu);
+            *per_ms = (u64::from(INCREMENTS) * 1_000_000 / cpu.max(1)).max(1);
+        }
         let cpu = sums.median(|run| run.summary.totals.terms.cpu);
         Ok(Costs {
             begin: nothing.median(Cooked::first),
@@ -191,6 +220,7 @@ impl Bench<'_> {
             process_bytes,
             task_bytes: beyond(Cooked::peak).saturating_sub(costs.dish_bytes),
             iterations_per_ms: (ITERATIONS * 1_000_000 / cpu.max(1)).max(1),
+            increments_per_ms,
             ..costs
         })
     }

@@ -3,10 +3,14 @@
 //! It deliberately measures nothing (that is [`super::calibrate`]).
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::plan::Machine;
 use crate::model::HouseSize;
 use crate::sim::{Costs, Supply};
+
+/// How long a calibration may take: ten times what it takes on an idle machine (chosen). Everybody else's orders wait for it.
+pub const AT_MOST: Duration = Duration::from_secs(30);
 
 /// The machine as it is foreseen with.
 #[derive(Clone, Debug, PartialEq)]

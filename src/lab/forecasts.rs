@@ -3,6 +3,7 @@
 //! It deliberately cooks nothing, and keeps nothing: whoever asks again gets the same answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -92,10 +93,11 @@ impl Forecasts {
         })
     }
 
-    /// Measures this machine, one at a time; forecasts rest on it from now on.
-    pub async fn calibrate(&self) -> Result<Calibration, String> {
+    /// Measures this machine, one at a time; forecasts rest on it from now on. Without an end within `at_most` (once the house
+    /// is empty) nothing changes.
+    pub async fn calibrate(&self, at_most: Duration) -> Result<Calibration, String> {
         let _turn = self.calibrating.try_lock().map_err(|_| "a calibration is being made".to_owned())?;
-        let calibration = calibrate(&self.kitchen, self.calibrations.last()).await?;
+        let calibration = calibrate(&self.kitchen, self.calibrations.last(), at_most).await?;
         self.calibrations.replace(calibration.clone());
         Ok(calibration)
     }

@@ -51,6 +51,9 @@ pub struct Costs {
     pub mebibyte: [Ns; 3],
     /// Iterations in a millisecond of CPU.
     pub iterations_per_ms: u64,
+    /// Increments of a counter in a millisecond of CPU: without its lock, and with a lock that nobody else wants. What losing a
+    /// cache line or the lock to others costs is not foreseen.
+    pub increments_per_ms: [u64; 2],
     /// Bytes of a process that has done nothing yet.
     pub process_bytes: u64,
     /// Bytes of a process that waits for steps.
@@ -89,6 +92,7 @@ impl Default for Costs {
             message: [200, 30 * US, 3 * US],
             mebibyte: [100 * US, 700 * US, 150 * US],
             iterations_per_ms: crate::domain::limits::ITERATIONS_PER_CPU_MS,
+            increments_per_ms: [500_000, 70_000],
             process_bytes: 11 << 20,
             kitchen_bytes: 8 << 20,
             thread_bytes: 28 << 10,
@@ -130,11 +134,13 @@ impl Costs {
     /// CPU time of a piece of work; zero if it is no computing.
     #[must_use]
     pub fn cpu(&self, work: Work) -> Ns {
+        let at = |per_ms: u64, n: u64| (u128::from(n) * 1_000_000 / u128::from(per_ms.max(1))) as Ns;
         match work {
-            Work::Iterations(n) => (u128::from(n) * 1_000_000 / u128::from(self.iterations_per_ms.max(1))) as Ns,
+            Work::Iterations(n) => at(self.iterations_per_ms, n),
             Work::Burn(d) => d.as_nanos() as Ns,
-            // 2 ns each (measured without a lock; what losing a cache line to others costs is not foreseen).
-            Work::Counter { increments, .. } => u64::from(increments) * 2,
+            Work::Counter { increments, locked } => {
+                at(self.increments_per_ms[usize::from(locked)], u64::from(increments))
+            }
             _ => 0,
         }
     }

@@ -104,13 +104,52 @@ async fn a_million_dishes_are_foreseen_and_what_no_machine_has_is_named() {
     let [loop_, processes] = entries(&forecast) else { panic!("two: {forecast}") };
     assert_eq!((&loop_["model"], &loop_["feasible"]), (&json!("asyncio"), &json!(true)));
     assert_eq!(processes["feasible"], false);
-    let why = processes["infeasible"].as_str().unwrap();
-    assert!(why.contains("1000000") || why.contains("1000001"), "{why}");
-    assert!(["pid_max", "threads-max", "NPROC", "memory", "budget"].iter().any(|limit| why.contains(limit)), "{why}");
     // A dish that computes for two minutes, a million times: no order may, a forecast may.
     let ask = json!({"work": {"cpu_ms": 2, "dishes": 1_000_000}, "line_up": [{"model": "sequential"}]});
     let forecast = foresee(&house, ask).await;
     assert!(makespan(&entries(&forecast)[0]) > 2e6, "{forecast}");
+}
+
+/// A number in a file of `/proc`.
+fn proc_number(path: &str) -> u64 {
+    let text = std::fs::read_to_string(path).expect("Linux");
+    text.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or(u64::MAX)
+}
+
+#[tokio::test]
+async fn the_limit_that_stands_in_the_way_is_named_with_its_size() {
+    let house = harness::open();
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
+    let nproc =
+        limits.lines().find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().next()?.parse().ok());
+    let (pid_max, threads_max) = (proc_number("/proc/sys/kernel/pid_max"), proc_number("/proc/sys/kernel/threads-max"));
+    let memory = proc_number("/proc/meminfo") * 1024;
+    // A million processes, and as many as process ids leave room for; a million threads.
+    let ask = |model: &str, option: &str, dishes: u64| json!({"work": {"io_ms": 1000, "dishes": dishes}, "line_up": [{"model": model, "setup": {option: "per_step"}}]});
+    let few = (pid_max.min(threads_max).min(nproc.unwrap_or(u64::MAX)) - 100).min(1_000_000);
+    let table = [
+        ("multiprocessing", "kitchens", 1_000_000),
+        ("multithreading", "chefs", 1_000_000),
+        ("multiprocessing", "kitchens", few),
+        ("multithreading", "chefs", 5_000),
+    ];
+    for (model, option, dishes) in table {
+        let forecast = foresee(&house, ask(model, option, dishes)).await;
+        let entry = &entries(&forecast)[0];
+        let why = entry["infeasible"].as_str().unwrap_or_else(|| panic!("feasible: {entry}"));
+        let peak = number(entry, "/peak_memory_bytes") as u64;
+        let limit = match dishes {
+            n if n > pid_max => format!("process ids; pid_max is {pid_max}"),
+            n if n > threads_max => format!("threads; threads-max is {threads_max}"),
+            n if Some(n) > nproc.or(Some(u64::MAX)) => {
+                format!("threads and processes; RLIMIT_NPROC is {}", nproc.unwrap())
+            }
+            _ if peak > memory => format!("would need {peak} bytes; the memory of this machine is {memory}"),
+            _ => "the house's budget is".to_owned(),
+        };
+        assert!(why.contains(&limit), "{dishes} {option}: {why}, not {limit}");
+        println!("{model}, {dishes} dishes: {why}");
+    }
 }
 
 #[tokio::test]
@@ -167,6 +206,31 @@ async fn a_calibration_is_measured_kept_and_foreseen_with() {
     assert_eq!((&kept["measured_at"], &kept["spawn_us"]), (&measured["measured_at"], &measured["spawn_us"]));
     let forecast = foresee(&house, json!({"work": {"io_ms": 1, "cpu_ms": 1}})).await;
     assert_eq!((&forecast["calibrated"], &forecast["calibrated_at"]), (&json!(true), &measured["measured_at"]));
+}
+
+#[tokio::test]
+async fn a_calibration_that_is_not_over_in_time_says_so_and_changes_nothing() {
+    let house = harness::open();
+    let place = async |query: &str| {
+        house.request(reqwest::Method::POST, &format!("/calibrations?{query}")).send().await.unwrap()
+    };
+    for budget_ms in [1, 700] {
+        let problem = refused(&house, place(&format!("budget_ms={budget_ms}")).await, 503, "house-full").await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(&format!("not over within {budget_ms} ms")) && detail.contains("runs were cooked"),
+            "{detail}"
+        );
+    }
+    assert_eq!(house.json("/calibrations").await["calibrated"], false);
+    assert_eq!(
+        house.cook(json!({"model": "asyncio", "io_ms": 1})).await["status"],
+        "succeeded",
+        "the house is open again"
+    );
+    for budget_ms in ["0", "600001", "soon"] {
+        refused(&house, place(&format!("budget_ms={budget_ms}")).await, 422, "invalid-query").await;
+    }
 }
 
 #[test]
