@@ -49,7 +49,7 @@ pub(super) fn of(
                 Question { entries, objective, verdict, noise: &noise, place: &place, line_ups: &line_ups, looked_at };
             state.recommendation = recommend::recommend(&question, &foresee::foresee);
             if let Some(recommended) = &mut state.recommendation {
-                recommended.text = recommend_text::of(recommended, verdict, &noise, objective);
+                recommended.text = recommend_text::of(recommended, entries, verdict, &noise, objective);
             }
         }
         state.noise = Some(noise);

@@ -1,15 +1,26 @@
-//! A recommendation in plain words: what, how sure, why, and what would change it.
+//! A recommendation in plain words: what, how sure, why, what would change it, and what was measured to be wrong with others.
 //!
-//! It deliberately adds no figure of its own.
+//! It deliberately adds no figure of its own but shares and differences of measured ones.
 
+use super::entry::Entry;
 use super::noise::Noise;
 use super::objective::Objective;
 use super::recommend::{Confidence, Recommendation};
 use super::verdict::Verdict;
+use crate::domain::recipe::Work;
+
+/// Share of the time it wanted to compute, above which an entry's wait for the GIL is worth a sentence.
+const NOTABLE: f64 = 0.05;
 
 /// Says it, the most important first.
 #[must_use]
-pub(super) fn of(recommended: &Recommendation, verdict: &Verdict, noise: &Noise, objective: Objective) -> Vec<String> {
+pub(super) fn of(
+    recommended: &Recommendation,
+    entries: &[Entry],
+    verdict: &Verdict,
+    noise: &Noise,
+    objective: Objective,
+) -> Vec<String> {
     let mut text = vec![advice(recommended, verdict, objective)];
     if let Some((term, percent)) = recommended.dominant {
         let (what, words) = (objective.words(), term.words());
@@ -28,6 +39,8 @@ pub(super) fn of(recommended: &Recommendation, verdict: &Verdict, noise: &Noise,
         );
     }
     text.extend(cores(recommended));
+    text.extend(entries.iter().filter_map(waited_for_the_gil));
+    text.extend(entries.iter().filter_map(lost_updates));
     let seed = &recommended.seed;
     let (kind, says) = (if seed.is_io_bound { "I/O-bound" } else { "CPU-bound" }, seed.says.join(" or "));
     let verb = if seed.agrees { "agrees" } else { "disagrees" };
@@ -64,6 +77,33 @@ fn crossover(recommended: &Recommendation) -> Option<String> {
         ),
         None => format!("Processes never beat one chef here: they get {cores:.1} cores together."),
     })
+}
+
+fn waited_for_the_gil(entry: &Entry) -> Option<String> {
+    let (wait, cpu) = (entry.totals.terms.gil_wait as f64, entry.totals.terms.cpu as f64);
+    let share = wait / (wait + cpu);
+    let text = || {
+        format!(
+            "{}: {:.0} % of the time its steps could have computed they waited for the GIL.",
+            entry.name,
+            1e2 * share
+        )
+    };
+    (share > NOTABLE).then(text)
+}
+
+/// Of a counter that kitchens keep for themselves nothing is lost, and of a sample nothing is known.
+fn lost_updates(entry: &Entry) -> Option<String> {
+    let steps = || entry.spec.recipe.steps.iter().zip(&entry.step_cpu);
+    let is_whole = u64::from(entry.totals.steps.iter().sum::<u32>()) == steps().map(|(_, ran)| ran.dishes).sum::<u64>();
+    let increments = steps().map(|(step, ran)| match step.work {
+        Work::Counter { increments, .. } => u64::from(increments) * ran.dishes,
+        _ => 0,
+    });
+    let (expected, counted) = (increments.sum::<u64>(), entry.totals.counted);
+    let text =
+        || format!("{}: {} of {expected} updates of the shared counter were lost.", entry.name, expected - counted);
+    (is_whole && (1..expected).contains(&counted)).then(text)
 }
 
 /// Neighbouring numbers of cores with the same answer are told together.

@@ -129,3 +129,18 @@ async fn every_measured_entry_has_a_forecast_and_its_error_is_summed_up() {
     let of = |model: &str| rows.iter().find(|row| row["model"] == model).expect("a row").clone();
     assert_eq!((&of("asyncio")["refit"]["n"], &of("multiprocessing")["refit"]), (&json!(1), &Value::Null));
 }
+
+#[tokio::test]
+async fn what_threads_waited_for_the_lock_and_lost_without_one_is_said_with_its_figures() {
+    let house = harness::open();
+    let line_up = json!([{"model": "sequential"}, {"model": "multithreading", "setup": {"chefs": 4, "gil": true, "switch_interval_us": 500}}]);
+    let recipe = json!({"name": "counting", "steps": [
+        {"name": "count", "work": {"kind": "counter", "increments": 4_000_000}}]});
+    let ask = json!({"work": {"recipe": recipe, "dishes": 4}, "line_up": line_up, "repeats": 3});
+    let comparison = compare(&house, ask).await;
+    let text = words(&comparison["recommendation"]["text"]);
+    let said = |what: &str| text.iter().any(|line| line.starts_with("multithreading x 4") && line.contains(what));
+    assert!(said("% of the time its steps could have computed they waited for the GIL"), "{text:?}");
+    assert!(said("updates of the shared counter were lost"), "{text:?}");
+    assert!(!text.iter().any(|line| line.starts_with("sequential:")), "who counts alone loses nothing: {text:?}");
+}

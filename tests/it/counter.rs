@@ -41,6 +41,18 @@ async fn without_a_lock_updates_are_lost_with_it_none_is() {
 }
 
 #[tokio::test]
+async fn a_lock_costs_cpu_even_if_nobody_else_wants_it() {
+    let house = harness::open();
+    let mut cpu = Vec::new();
+    for locked in [false, true] {
+        let order = json!({"model": "sequential", "recipe": counting(1_000_000, locked), "dishes": 3});
+        cpu.push(number(&house.cook(order).await, "/timings/cpu_ms"));
+    }
+    println!("an increment takes {:.1} ns, with a lock {:.1} ns", cpu[0] / 3.0, cpu[1] / 3.0);
+    assert!(cpu[1] > 1.5 * cpu[0], "{cpu:?} ms of CPU");
+}
+
+#[tokio::test]
 async fn who_counts_alone_loses_nothing_and_kitchens_count_for_themselves() {
     let house = harness::open();
     for setup in setups(&house).await {

@@ -51,7 +51,7 @@ const FREE_CORES: f64 = 1.6;
 /// Tries it three times. Where it never holds, the machine must have been busy with something else: whoever is to have
 /// the lock has no core then, and others take it or wait in vain.
 #[expect(clippy::print_stdout, reason = "says why nothing was judged")]
-async fn holds(what: &str, mut measure: impl AsyncFnMut() -> Result<(), String>) {
+pub async fn holds(what: &str, mut measure: impl AsyncFnMut() -> Result<(), String>) {
     let mut found = Vec::new();
     for _ in 0..3 {
         match measure().await {

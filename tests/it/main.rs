@@ -81,10 +81,13 @@ mod postgres_schema;
 mod refusals;
 mod refusals_of_meaning;
 mod report;
+mod seed_assistants;
 mod seed_asyncio;
 mod seed_processes;
 mod seed_rows;
+mod seed_table;
 mod seed_threads;
+mod seed_waits;
 mod simulate;
 #[cfg(feature = "sqlite")]
 mod sqlite_file;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::harness;
 use crate::ledger::{self, Step, assert_about};
+use crate::refusals::refused;
 
 #[tokio::test]
 async fn a_thread_per_step_means_as_many_threads_as_steps_in_one_process() {
@@ -69,4 +70,28 @@ async fn a_thousand_waits_on_a_thousand_threads_take_one_wait_and_a_thousand_thr
     assert_eq!(ledger::tids(&steps).len(), 1000);
     let last_start = steps.iter().map(Step::started).fold(0.0, f64::max);
     assert_about(ledger::makespan(&order), last_start + 1000.0, "the last thread's start and its wait");
+}
+
+#[tokio::test]
+async fn breaking_spaghetti_into_a_hundred_pieces_costs_a_hundred_hand_overs() {
+    let house = harness::open();
+    let piece = |i: usize, iterations: u64| {
+        let after = if i == 0 { json!([]) } else { json!([format!("piece {}", i - 1)]) };
+        json!({"name": format!("piece {i}"), "work": {"kind": "cpu", "iterations": iterations}, "after": after})
+    };
+    let mut beside_cpu = Vec::new();
+    for pieces in [1, 100] {
+        let steps: Vec<_> = (0..pieces).map(|i| piece(i, 2_000_000 / pieces as u64)).collect();
+        let recipe = json!({"name": "spaghetti", "steps": steps});
+        let setup = json!({"kitchens": 1, "start": "prewarmed"});
+        let order = house.cook(json!({"model": "multiprocessing", "setup": setup, "recipe": recipe})).await;
+        let steps = ledger::of(&house, &order).await;
+        assert!(steps.iter().skip(1).all(|step| step.queue_ms > Some(0.0)), "handed over for nothing: {steps:?}");
+        beside_cpu.push(ledger::makespan(&order) - ledger::busy(&steps));
+    }
+    println!("one piece: {:.2} ms beside its CPU, a hundred: {:.2} ms", beside_cpu[0], beside_cpu[1]);
+    assert!(beside_cpu[1] > beside_cpu[0], "{beside_cpu:?} ms beside the CPU");
+    let broken = json!({"model": "asyncio", "io_ms": 1, "break_spaghetti": true});
+    let problem = refused(&house, house.post("/orders", &broken).await, 422, "invalid-order").await;
+    assert_eq!(problem["errors"][0]["pointer"], "/break_spaghetti", "{problem}");
 }

@@ -99,6 +99,33 @@ fn documents_mention_only_what_exists_and_stay_short() {
 }
 
 #[test]
+fn every_row_of_the_seed_names_a_test_that_exists_or_an_entry_that_says_it() {
+    let (rows, entries) = (read(Path::new("docs/seed-rows.md")), read(Path::new("docs/seed-corrections.md")));
+    let entries = entries.split_whitespace().collect::<Vec<_>>().join(" ");
+    let ids = [('A', 15), ('B', 5), ('C', 11), ('D', 11), ('T', 5)];
+    let ids = ids.into_iter().flat_map(|(part, count)| (1..=count).map(move |i| format!("\n| {part}{i} |")));
+    let absent =
+        ids.filter(|id| rows.matches(id.as_str()).count() != 1).map(|id| format!("not there once: {}", id.trim()));
+    let tests = rows.split('`').skip(1).step_by(2).filter(|name| name.contains("::"));
+    let gone = tests.filter(|name| !is_a_test(name)).map(|name| format!("there is no test {name}"));
+    let table =
+        || rows.lines().filter(|line| line.starts_with('|')).map(|line| line.rsplit("| ").next().unwrap_or(line));
+    let quoted = table().flat_map(|held| held.split('"').skip(1).step_by(2));
+    let unsaid = quoted.filter(|entry| !entries.contains(entry)).map(|entry| format!("there is no entry {entry:?}"));
+    let bare =
+        table().filter(|held| held.trim_matches(['|', ' ']).is_empty()).map(|_| "a row held by nothing".to_owned());
+    complain(absent.chain(gone).chain(unsaid).chain(bare));
+}
+
+/// `file::test` of `tests/it/`, or `room::file::test` of `src/`.
+fn is_a_test(name: &str) -> bool {
+    let (file, test) = name.rsplit_once("::").unwrap_or_default();
+    let folder = if file.contains("::") { "src" } else { "tests/it" };
+    let path = root().join(folder).join(file.replace("::", "/")).with_extension("rs");
+    fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {test}(")))
+}
+
+#[test]
 fn a_use_of_a_room_is_seen_in_every_form_it_takes() {
     let text = "//! Talks of crate::http only.\n\
                 use crate::domain::Recipe;\n\
