@@ -104,6 +104,7 @@ struct Tally {
 
 impl Tally {
     /// Adds the steps of an order; those long enough are judged by max(2 ms, 5 %).
+    #[expect(clippy::print_stdout, reason = "says what was out of bound")]
     fn add(&mut self, steps: &[Step], taken: bool, what: &str) {
         for step in steps.iter().filter(|step| step.span() >= 20.0) {
             let residual = step.residual_ms.expect("it ran").abs();

@@ -136,7 +136,7 @@ async fn what_threads_waited_for_the_lock_and_lost_without_one_is_said_with_its_
     let line_up = json!([{"model": "sequential"}, {"model": "multithreading", "setup": {"chefs": 4, "gil": true, "switch_interval_us": 500}}]);
     let recipe = json!({"name": "counting", "steps": [
         {"name": "count", "work": {"kind": "counter", "increments": 4_000_000}}]});
-    let ask = json!({"work": {"recipe": recipe, "dishes": 4}, "line_up": line_up, "repeats": 3});
+    let ask = json!({"work": {"recipe": recipe, "dishes": 4}, "line_up": line_up, "repeats": 3, "budget_ms": 60_000});
     let comparison = compare(&house, ask).await;
     let text = words(&comparison["recommendation"]["text"]);
     let said = |what: &str| text.iter().any(|line| line.starts_with("multithreading x 4") && line.contains(what));

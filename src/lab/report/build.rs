@@ -56,8 +56,7 @@ impl Facts<'_> {
         let demands = self.demands();
         let graph = (!summary.sampled).then(|| Graph::of(spec, records, self.shape.waits_free));
         let found = graph.as_ref().map(Graph::chain);
-        let idle = graph.as_ref().map_or(0, Graph::handing_over);
-        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts) + self.overhead_per_worker(idle));
+        let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts) + self.overhead_per_worker());
         let chain = found.map(|chain| ChainView::of(spec, &chain));
         let floor = (demands.cpu as f64 / self.machine.cores.max(1e-9)) as Ns;
         let mut report = Report {
@@ -95,13 +94,14 @@ impl Facts<'_> {
         report
     }
 
-    /// What kept the workers besides work, or had them wait for it, spread over those that worked: while all of them are
-    /// busy they are busy with this too.
-    fn overhead_per_worker(&self, idle: Ns) -> Ns {
+    /// What kept the workers besides work, and the time they stood idle beside it, spread over those that worked.
+    fn overhead_per_worker(&self) -> Ns {
         let mut sum = Parts::default();
         let kept = self.ran.iter().filter(|(record, _)| self.keeps_worker(record));
         kept.for_each(|(_, parts)| sum.add(parts));
         sum.0[Phase::Queue as usize] = 0;
+        let span = |r: &StepRecord| (r.ready, r.started, self.keeps_worker(r).then_some(r.finished));
+        let idle = bounds::idle(self.ran.iter().map(|(record, _)| span(record)), self.chefs());
         (chain::overhead(&sum) + idle) / u64::from(self.chefs())
     }
 

@@ -36,7 +36,6 @@ struct Node {
     /// From the end of the last of those to its start.
     gap: Ns,
     finished: Ns,
-    keeps_worker: bool,
     parts: Parts,
 }
 
@@ -84,18 +83,7 @@ impl Graph {
             let gates = after.iter().chain(&before_on_worker).map(|n| ends[*n as usize]);
             let gap = record.started - gates.fold(arrived, Ns::max);
             let finished = record.finished;
-            let keeps_worker = !frees_worker;
-            nodes.push(Node {
-                keeps_worker,
-                at: record.at,
-                after,
-                before_on_worker,
-                noticed_after,
-                arrived,
-                gap,
-                finished,
-                parts,
-            });
+            nodes.push(Node { at: record.at, after, before_on_worker, noticed_after, arrived, gap, finished, parts });
             places.insert(record.at, i as u32);
             if !frees_worker {
                 on_worker.push(i as u32);
@@ -134,11 +122,6 @@ impl Graph {
             }
             None => whole,
         }
-    }
-
-    /// Time from when a step could have begun to when it did, all steps that keep a worker together.
-    pub(super) fn handing_over(&self) -> Ns {
-        self.nodes.iter().filter(|node| node.keeps_worker).map(|node| node.gap).sum()
     }
 
     /// The chain that decided the makespan: its times add up to it.
