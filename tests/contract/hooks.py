@@ -232,8 +232,9 @@ MEANING = [
 ]
 # What an id stood for may have been deleted: said in the contract, and unknown to the check alone.
 GONE = (410, "/problems/gone")
-# A house that says that it is full is no server error: 16 comparisons may wait, and each has the house to itself.
-FULL = {"placeComparison": "/problems/house-full"}
+# A house that says that it is full is no server error: 16 comparisons may wait, and each has the house to itself, as a
+# calibration has; and no machine is measured within a `budget_ms` of 1.
+FULL = {"placeComparison": "/problems/house-full", "calibrate": "/problems/house-full"}
 
 
 def explained(operation, violation):

@@ -228,7 +228,7 @@ fn a_store_over_a_file_keeps_the_same_contract() {
 fn a_store_over_postgres_keeps_the_same_contract() {
     use pasta_fasta::store::{Durable, Me};
 
-    use crate::pg_server::Kitchen;
+    use crate::pg_server::{Kitchen, Server};
 
     // Kept by the database's clock, which nobody here can move: the contract of a backend tries it.
     let by_our_clock = |(name, _): &&Clause| !name.starts_with("what was kept long enough");
@@ -243,4 +243,6 @@ fn a_store_over_postgres_keeps_the_same_contract() {
         });
         Arc::new(Blocking(Arc::new(store)))
     });
+    let log = Server::shared().log();
+    assert!(!log.contains("deadlock detected"), "statements waited for each other: {log}");
 }

@@ -106,8 +106,7 @@ WITH told AS (
       FROM told t JOIN orders o ON o.id = t.id
      WHERE o.status < 2 AND o.attempt = t.attempt AND o.node IS NOT DISTINCT FROM t.holder
        AND o.cancel_requested = coalesce(t.asked, o.cancel_requested)
-       AND (NOT t.late OR o.lease_until < clock_timestamp())
-       FOR UPDATE OF o
+       AND (NOT t.late OR o.lease_until < clock_timestamp()) ORDER BY o.id FOR UPDATE OF o
 ), begun AS (
     UPDATE orders o SET status = 1, started_us = f.started_us, queue_ns = f.queue_ns
       FROM found f WHERE o.id = f.id AND f.status = 1
@@ -179,9 +178,11 @@ SELECT * FROM taken ORDER BY lane, turn, id"
 );
 
 /// Renews exactly these grants, and says that this node lives. Says those that were renewed, and what is to be stopped.
+/// Orders are locked in the order of their ids, here and where they are moved: else the two wait for each other for a second.
 pub(super) const RENEW: &str = "
-WITH held AS (
-    SELECT * FROM unnest($3::uuid[], $4::int4[]) AS h(id, attempt)
+WITH held AS MATERIALIZED (
+    SELECT o.id FROM unnest($3::uuid[], $4::int4[]) AS h(id, attempt) JOIN orders o ON o.id = h.id
+     WHERE o.attempt = h.attempt AND o.node = $1 AND o.status < 2 ORDER BY o.id FOR NO KEY UPDATE OF o
 ), alive AS (
     INSERT INTO nodes (node, version, started, seen, models, cores, threads, children)
     VALUES ($1, $5, to_timestamp($6::int8 / 1000000.0), clock_timestamp(), $7, $8, $9, $10)
@@ -189,7 +190,7 @@ WITH held AS (
            models = excluded.models, cores = excluded.cores, threads = excluded.threads, children = excluded.children
 )
 UPDATE orders o SET lease_until = clock_timestamp() + $2::int8 * interval '1 microsecond'
-  FROM held h WHERE o.id = h.id AND o.attempt = h.attempt AND o.node = $1 AND o.status < 2
+  FROM held h WHERE o.id = h.id
 RETURNING o.id, o.attempt, o.cancel_requested";
 
 /// What a node asks about once a second, idle or not: what each client holds, what waits, and whether there is anything to
