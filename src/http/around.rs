@@ -77,27 +77,26 @@ impl hyper::service::Service<Request<Incoming>> for Around {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let started = clock::now();
         let has_body = !request.body().is_end_stream();
         self.pulse.enter_at(if has_body { Phase::Body } else { Phase::Busy }, started);
         let (method, route) = (method(request.method()), route(request.uri().path()));
         let (metrics, pulse) = (self.metrics.clone(), self.pulse.clone());
         let is_write = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        // Before the id, which would count as one of the client's fields.
         let refusal = self.guard.refusal(&request, &self.pulse, self.guest);
-        let id = request_id::of(request.headers_mut());
+        let id = request_id::of(request.headers());
         let admitted = match refusal {
             // What else such a client sends is not worth reading.
             Some(problem) => Err(closing(problem.into_response())),
             None => self.access.admit(&request, &self.caller).map_err(|no| if has_body { closing(no) } else { no }),
         };
         let handling = admitted.map(|admitted| {
-            request.extensions_mut().insert(admitted.caller);
-            let request = request.map(|body| match has_body {
+            let mut request = request.map(|body| match has_body {
                 true => Body::new(Received::new(body, pulse.clone(), self.body_time)),
                 false => Body::empty(),
             });
+            request.extensions_mut().insert(admitted.caller);
             let answer = Unbroken::new(self.router.clone().call(request), is_write, self.running_on.clone());
             (answer, admitted.standing)
         });

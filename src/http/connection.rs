@@ -52,17 +52,20 @@ where
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection ended badly"),
-        Err(Order::Late) => {
-            // Half a head is all there is, so no answer is being written that this could break into.
-            let mut socket = served.into_parts().io.into_inner();
-            pulse.mark(LINGER);
-            let words = raw(&Problem::new(&problem::REQUEST_TIMEOUT, "the head did not arrive in time"), None);
-            let said = async {
-                socket.write_all(&words).await?;
-                socket.shutdown().await
-            };
-            let _ = tokio::time::timeout(LAST_WORD, said).await;
-        }
+        // Half a head is all there is, so no answer is being written that this could break into. In a box: all others, who are
+        // thousands, would keep room for it.
+        Err(Order::Late) => Box::pin(too_late(served.into_parts().io.into_inner(), &pulse)).await,
         Err(_) => tracing::debug!("connection cut"),
     }
+}
+
+/// The last word to a client whose head did not arrive in time.
+async fn too_late<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, pulse: &Pulse) {
+    pulse.mark(LINGER);
+    let words = raw(&Problem::new(&problem::REQUEST_TIMEOUT, "the head did not arrive in time"), None);
+    let said = async {
+        socket.write_all(&words).await?;
+        socket.shutdown().await
+    };
+    let _ = tokio::time::timeout(LAST_WORD, said).await;
 }

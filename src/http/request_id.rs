@@ -1,6 +1,6 @@
 //! The id of a request: the client's if it is a decent one, else one of ours.
 //!
-//! Handlers find it where a client puts it, in the request's headers. It deliberately says nothing about the client.
+//! It stands in the answer and in the log. It deliberately says nothing about the client.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,14 +39,10 @@ pub fn new() -> HeaderValue {
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
-/// The id of a request with these headers; put there if it was not.
-pub fn of(headers: &mut HeaderMap) -> HeaderValue {
-    if let Some(given) = headers.get(&X_REQUEST_ID).filter(|id| is_decent(id.as_bytes())) {
-        return given.clone();
-    }
-    let id = new();
-    headers.insert(&X_REQUEST_ID, id.clone());
-    id
+/// The id of a request with these headers.
+pub fn of(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(&X_REQUEST_ID).filter(|id| is_decent(id.as_bytes()));
+    given.cloned().unwrap_or_else(new)
 }
 
 /// Visible ASCII without quotes: it can stand in a log line and in a shell as it is.

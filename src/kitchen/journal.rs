@@ -20,7 +20,7 @@ pub struct Entry {
     pub status: Status,
 }
 
-/// Entries kept: a third of a second at 60,000 orders/s, hours on a quiet house. 2 MiB when it is full.
+/// Entries kept: a third of a second at 60,000 orders/s, hours on a quiet house. 1.1 MiB when it is full.
 const ENTRIES: usize = 65_536;
 
 /// The ring.
@@ -30,7 +30,8 @@ pub struct Journal(Mutex<Ring>);
 #[derive(Debug, Default)]
 struct Ring {
     last: u64,
-    entries: VecDeque<Entry>,
+    /// Without their numbers, which follow from the last one: every order writes three, and each costs memory to be brought in.
+    entries: VecDeque<(OrderId, Status)>,
 }
 
 /// What a look at the journal found.
@@ -47,11 +48,10 @@ impl Journal {
     pub(super) fn write(&self, id: OrderId, status: Status) {
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ring.last += 1;
-        let seq = ring.last;
         if ring.entries.len() == ENTRIES {
             ring.entries.pop_front();
         }
-        ring.entries.push_back(Entry { seq, id, status });
+        ring.entries.push_back((id, status));
     }
 
     /// Number of the last entry.
@@ -68,7 +68,8 @@ impl Journal {
         let gap = seq > ring.last || seq + 1 < first;
         // A number of the future is another run's: begin with what is here now.
         let from = if seq > ring.last { ring.last + 1 } else { first.max(seq + 1) };
-        let entries = ring.entries.iter().skip((from - first) as usize).take(at_most).copied().collect();
+        let told = ring.entries.iter().skip((from - first) as usize).take(at_most);
+        let entries = (from..).zip(told).map(|(seq, (id, status))| Entry { seq, id: *id, status: *status }).collect();
         Found { entries, gap }
     }
 }

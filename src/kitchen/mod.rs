@@ -10,6 +10,7 @@ mod journal;
 mod news;
 mod places;
 mod publish;
+mod recipes;
 mod staffing;
 mod stopping;
 mod watch;
@@ -149,7 +150,8 @@ impl Kitchen {
     pub fn resolve(&self, ask: OrderAsk) -> Result<Spec, Vec<Violation>> {
         let seed = draw::mix(self.seeds.fetch_add(1, Ordering::Relaxed)) >> 11;
         let house = House { models: &self.models, allow_faults: self.config.allow_faults, seed };
-        let spec = resolve::order(ask, house)?;
+        let mut spec = resolve::order(ask, house)?;
+        spec.recipe = recipes::shared(spec.recipe);
         staffing::check(&spec, self.config.budget).map_err(|violation| vec![violation])?;
         Ok(spec)
     }

@@ -103,16 +103,16 @@ impl Store for Durable {
 
     fn finish(&self, finish: Finish) -> Reply<Finished> {
         let house = &self.0;
-        let id = finish.fence.id;
-        let Some(job) = house.desk.ending(&finish, house.bounds.retention_us) else {
+        let (id, finished_us) = (finish.fence.id, finish.finished_us);
+        let is_shutdown = finish.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Shutdown);
+        let Some((job, records)) = house.desk.ending(finish, house.bounds.retention_us) else {
             return Reply::now(Finished::Stale);
         };
-        let is_shutdown = finish.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Shutdown);
         let goes_on = is_shutdown && !job.cancel_requested && !locked(&house.holdings).is_alone(id);
         let (good, change) = if goes_on {
-            (Finished::Again, house.returned(&job, finish.finished_us))
+            (Finished::Again, house.returned(&job, finished_us))
         } else {
-            (Finished::Written, house.end_of(job, &finish.records))
+            (Finished::Written, house.end_of(job, &records))
         };
         let Some(change) = change else {
             // Lost while it ran: whoever holds it now writes its end.

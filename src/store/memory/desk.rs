@@ -16,8 +16,8 @@ use crate::domain::record::StepRecord;
 use crate::domain::turns::Verdict;
 use crate::store::shares::{Load, TooMuch};
 use crate::store::{
-    CancelAnswer, Counts, DeleteAnswer, Fence, Finish, Here, Lapsed, Lookup, NewJob, Once, Page, Places, Query,
-    Refused, Room, Submitted, packed,
+    CancelAnswer, Counts, DeleteAnswer, Finish, Here, Lapsed, Lookup, NewJob, Once, Page, Places, Query, Refused, Room,
+    Submitted, packed,
 };
 
 /// Slots looked at for one page. A filter that matches rarely gets short pages with a cursor, not a long lock.
@@ -102,14 +102,17 @@ impl Memory {
     }
 
     pub(in crate::store) fn finish_now(&self, finish: Finish) -> Option<()> {
-        let Fence { id, attempt } = finish.fence;
+        let (mut job, records) = self.ending(finish, self.bounds.retention_us)?;
+        // Not under the lock: everybody else waits for it.
+        let mut bytes = packed::pack(&job, &records);
         let mut inner = self.inner();
-        let life = inner.orders.get(&id)?.life().after(Happening::End { attempt, status: finish.status })?;
-        let mut job = inner.take_active(id)?;
-        job.error = finish.error;
-        job.concurrent_orders = finish.concurrent_orders;
-        job.summary = Some(Box::new(finish.summary));
-        inner.end(job, life, finish.finished_us, &finish.records, &self.bounds);
+        let before = inner.take_active(job.id)?;
+        if before.cancel_requested && !job.cancel_requested {
+            // Asked while it was packed, and told that it was noted.
+            job.cancel_requested = true;
+            bytes = packed::pack(&job, &records);
+        }
+        inner.shelve(before.status, &job, bytes, &self.bounds);
         Some(())
     }
 

@@ -9,6 +9,7 @@ use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::life::Happening;
+use crate::domain::record::StepRecord;
 use crate::store::{Finish, NewJob};
 
 impl Memory {
@@ -20,20 +21,23 @@ impl Memory {
         inner.enqueue(new);
     }
 
-    /// The order as it is with this end; `None` if this fence may not write it (any more).
-    pub(in crate::store) fn ending(&self, finish: &Finish, retention_us: i64) -> Option<Job> {
-        let inner = self.inner();
-        let Slot { body: Body::Active(job), .. } = inner.orders.get(&finish.fence.id)? else { return None };
-        let end = Happening::End { attempt: finish.fence.attempt, status: finish.status };
-        let life = job.life().after(end)?;
-        let mut job = (**job).clone();
-        job.live(life);
-        job.error = finish.error.clone();
+    /// The order as it is with this end, and its records; `None` if this fence may not write it (any more).
+    pub(in crate::store) fn ending(&self, finish: Finish, retention_us: i64) -> Option<(Job, Vec<StepRecord>)> {
+        let mut job = {
+            let inner = self.inner();
+            let Slot { body: Body::Active(job), .. } = inner.orders.get(&finish.fence.id)? else { return None };
+            let end = Happening::End { attempt: finish.fence.attempt, status: finish.status };
+            let life = job.life().after(end)?;
+            let mut job = (**job).clone();
+            job.live(life);
+            job
+        };
+        job.error = finish.error;
         job.concurrent_orders = finish.concurrent_orders;
-        job.summary = Some(Box::new(finish.summary.clone()));
+        job.summary = Some(Box::new(finish.summary));
         job.finished_us = Some(finish.finished_us);
         job.retained_us = Some(finish.finished_us.saturating_add(retention_us));
-        Some(job)
+        Some((job, finish.records))
     }
 
     /// Takes a waiting order out of its line; `None` if it does not wait (any more).
