@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 pub use super::ask_json::{LabelsAsk, SetupAsk, Value};
 use super::ask_json::{maybe, object, objects};
 pub use super::ask_lab::{ArrivalsAsk, EquipmentAsk, SpreadAsk};
+use super::limits;
 use super::recipe::StepOrder;
 use super::spec::Isolation;
 
@@ -95,7 +96,7 @@ pub struct InlineRecipe {
     #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// Its steps, 1 to 100.
-    #[serde(deserialize_with = "objects")]
+    #[serde(deserialize_with = "objects::<_, _, { limits::STEPS_PER_DISH }>")]
     #[schema(min_items = 1, max_items = 100)]
     pub steps: Vec<StepAsk>,
     /// What its steps share, by name.

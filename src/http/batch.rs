@@ -28,7 +28,7 @@ use crate::domain::spec::Spec;
 #[schema(example = json!({"orders": [{"model": "asyncio"}, {"model": "multithreading", "io_ms": 10}]}))]
 pub struct BatchAsk {
     /// The orders.
-    #[serde(deserialize_with = "objects")]
+    #[serde(deserialize_with = "objects::<_, _, { limits::BATCH }>")]
     #[schema(min_items = 1, max_items = 1000)]
     pub orders: Vec<OrderAsk>,
 }

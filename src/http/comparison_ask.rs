@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for LineUpAsk {
                 Ok(LineUpAsk::Named(name.to_owned()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<LineUpAsk, A::Error> {
-                objects(SeqAccessDeserializer::new(seq)).map(LineUpAsk::Of)
+                objects::<_, _, { limits::LINE_UP }>(SeqAccessDeserializer::new(seq)).map(LineUpAsk::Of)
             }
         }
         deserializer.deserialize_any(Either)

@@ -19,8 +19,10 @@ use super::pulse::{LINGER, Order, Pulse};
 use super::socket::{Socket, raw};
 use crate::domain::limits::HEAD_BYTES;
 
-/// Bytes hyper may buffer for a connection, beside the head's own limit; its own default is about 400 KiB.
-const BUFFER_BYTES: usize = 32 * 1024;
+/// Bytes that hyper may buffer of a request's head, or of an answer before it asks for more of it; its own default is about
+/// 400 KiB. A head of its largest size and a little: of an answer in parts it is what a client that reads nothing costs, and doubled,
+/// since it is copied into a buffer that grows so.
+const BUFFER_BYTES: usize = HEAD_BYTES + 1_024;
 /// How long the last word to a client that was too slow may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -52,9 +54,15 @@ where
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection ended badly"),
-        // Half a head is all there is, so no answer is being written that this could break into. In a box: all others, who are
-        // thousands, would keep room for it.
-        Err(Order::Late) => Box::pin(too_late(served.into_parts().io.into_inner(), &pulse)).await,
+        // Half a head is all there is, so no answer is being written that this could break into.
+        Err(Order::Late) => {
+            // In a box, and nothing else kept for it: all others, who are thousands, would keep room for it.
+            let last_word = {
+                let socket = served.into_parts().io.into_inner();
+                Box::pin(too_late(socket, &pulse))
+            };
+            last_word.await;
+        }
         Err(_) => tracing::debug!("connection cut"),
     }
 }

@@ -8,12 +8,14 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde::Serialize;
 
 use super::AppState;
@@ -42,10 +44,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// Name of the last event when the service ends, or the stream has become too old: come again.
 pub(super) const CLOSING: &str = "closing";
-/// Step events written out at one look, some 10 KiB, and looked up beforehand, 12 KiB: what a client that does not read
+/// Step events written out at one look, some 10 KiB, and looked up beforehand, 6 KiB: what a client that does not read
 /// costs beside its connection.
 const AT_ONCE: usize = 16;
-const AHEAD: usize = 512;
+const AHEAD: usize = 256;
 
 /// One event. JSON has no raw line breaks, so user text cannot split a frame.
 pub(super) fn event(name: &str, data: &impl Serialize) -> Event {
@@ -69,7 +71,10 @@ pub(super) fn streamed(teller: impl Tells) -> Response<Body> {
         let event = teller.next().await?;
         Some((Ok::<_, Infallible>(event), teller))
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    // An event is written into a buffer that doubles, and waits in it for a client that does not read: without the room left over.
+    let exact = |frame: Frame<Bytes>| frame.map_data(|bytes| Bytes::copy_from_slice(&bytes));
+    let mut response = response.map(|body| Body::new(body.map_frame(exact)));
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
@@ -176,6 +181,10 @@ impl Tells for Teller {
         loop {
             if let Some(event) = self.told.pop_front() {
                 return Some(event);
+            }
+            if self.seen == 0 {
+                // What is told by now is sent before the first look, which may take longer than all of it.
+                tokio::task::yield_now().await;
             }
             if self.over {
                 return None;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 use rustix::process::{Resource, getrlimit};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
@@ -42,6 +43,10 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Silence after which TCP asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Bytes of an answer that the kernel takes beyond what it may send. By itself it takes more than a megabyte for a client on this machine
+/// that reads nothing, and a stream is asked for all of it. As much as one segment of the loopback device.
+const UNSENT_BYTES: u32 = 64 * 1024;
+
 /// Listens. Options of the listener are those of what it accepts.
 pub fn listen(address: SocketAddr, door: &Door) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -52,6 +57,7 @@ pub fn listen(address: SocketAddr, door: &Door) -> io::Result<TcpListener> {
     sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE)?;
     // What hyper has handed over may still lie in the kernel, before a client that is no longer there.
     sockopt::set_tcp_user_timeout(&socket, door.write_timeout_ms)?;
+    SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
