@@ -47,7 +47,7 @@ fn menu() -> &'static (Vec<MenuRecipe>, Vec<Preset>) {
         let text: Text = serde_json::from_str(include_str!("menu.json")).expect("menu.json is checked by a test");
         let recipes = text.recipes.into_iter().map(|(summary, ask)| {
             let mut bad = Vec::new();
-            let recipe = resolve_recipe::inline(&ask, "", &mut bad);
+            let recipe = resolve_recipe::inline(&ask, format_args!(""), &mut bad);
             assert!(bad.is_empty(), "menu.json is checked by a test: {bad:?}");
             MenuRecipe { summary, ask, recipe: Arc::new(recipe) }
         });

@@ -6,6 +6,7 @@ pub mod arrivals;
 pub mod ask;
 pub mod ask_json;
 pub mod ask_lab;
+pub mod by_client;
 pub mod client;
 pub mod draw;
 pub mod gil;

@@ -3,6 +3,7 @@
 //! A limit is refused by name, never clamped. It deliberately does not know the models: the caller hands in the table
 //! of the model that was asked for.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::ask::{LabelsAsk, OrderAsk};
@@ -182,11 +183,16 @@ fn model(ask: &OrderAsk, models: &[ModelRow], bad: &mut Vec<Violation>) -> Model
     })
 }
 
-pub(super) fn word(value: Option<&str>, words: &[&str], pointer: &str, bad: &mut Vec<Violation>) -> Option<usize> {
+pub(super) fn word(
+    value: Option<&str>,
+    words: &[&str],
+    pointer: impl Display,
+    bad: &mut Vec<Violation>,
+) -> Option<usize> {
     let value = value?;
     let found = words.iter().position(|w| *w == value);
     if found.is_none() {
-        bad.push(Violation::new(pointer, format!("must be one of {}", words.join(", "))));
+        bad.push(Violation::new(pointer.to_string(), format!("must be one of {}", words.join(", "))));
     }
     found
 }

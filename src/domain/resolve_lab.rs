@@ -2,6 +2,7 @@
 //!
 //! Like [`super::resolve`] it reports all that is wrong and clamps nothing.
 
+use std::fmt::{Arguments, Display};
 use std::time::Duration;
 
 use super::arrivals::{Arrivals, Process};
@@ -14,11 +15,11 @@ use super::resolve::{Violation, word};
 use super::resolve_recipe::name;
 
 /// A number within its limits; 0 and a violation if it is not, or absent.
-pub(super) fn bounded(value: Option<u64>, min: u64, max: u64, pointer: &str, bad: &mut Vec<Violation>) -> u64 {
+pub(super) fn bounded(value: Option<u64>, min: u64, max: u64, pointer: impl Display, bad: &mut Vec<Violation>) -> u64 {
     match value {
         Some(v) if (min..=max).contains(&v) => v,
         _ => {
-            bad.push(Violation::new(pointer, format!("must be from {min} to {max}")));
+            bad.push(Violation::new(pointer.to_string(), format!("must be from {min} to {max}")));
             0
         }
     }
@@ -33,9 +34,9 @@ const FIELDS: [(&str, &[&str]); 4] = [
 ];
 
 /// A distribution, and the length that stands for it.
-pub(super) fn spread(ask: &SpreadAsk, at: &str, bad: &mut Vec<Violation>) -> (Spread, Duration) {
+pub(super) fn spread(ask: &SpreadAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> (Spread, Duration) {
     let kinds = FIELDS.map(|(kind, _)| kind);
-    let Some(kind) = word(Some(&ask.kind), &kinds, &format!("{at}/kind"), bad) else {
+    let Some(kind) = word(Some(&ask.kind), &kinds, format_args!("{at}/kind"), bad) else {
         return (Spread::Constant, Duration::ZERO);
     };
     let said = [
@@ -53,7 +54,7 @@ pub(super) fn spread(ask: &SpreadAsk, at: &str, bad: &mut Vec<Violation>) -> (Sp
     }
     let mut length = |field: &str, min: u64| {
         let value = said.iter().find(|(name, _)| *name == field).and_then(|(_, value)| *value);
-        Duration::from_millis(bounded(value, min, limits::WAIT_MS, &format!("{at}/{field}"), bad))
+        Duration::from_millis(bounded(value, min, limits::WAIT_MS, format_args!("{at}/{field}"), bad))
     };
     let spread = match kind {
         0 => return (Spread::Constant, length("ms", 0)),
@@ -75,23 +76,23 @@ pub(super) fn spread(ask: &SpreadAsk, at: &str, bad: &mut Vec<Violation>) -> (Sp
 }
 
 /// The equipment of a recipe.
-pub(super) fn equipment(ask: Option<&EquipmentAsk>, at: &str, bad: &mut Vec<Violation>) -> Box<[Equipment]> {
+pub(super) fn equipment(ask: Option<&EquipmentAsk>, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Box<[Equipment]> {
     let Some(EquipmentAsk(items)) = ask else { return Box::default() };
     if items.len() > limits::EQUIPMENT {
-        bad.push(Violation::new(at, format!("at most {} pieces of equipment", limits::EQUIPMENT)));
+        bad.push(Violation::new(at.to_string(), format!("at most {} pieces of equipment", limits::EQUIPMENT)));
     }
     let item = |(called, item): &(String, super::ask_lab::ItemAsk)| {
         let pointer = format!("{at}/{}", called.replace('~', "~0").replace('/', "~1"));
         name(called, limits::NAME_CHARS, &pointer, bad);
         let capacity = item.capacity.or(Some(1));
-        let capacity = bounded(capacity, 1, limits::CAPACITY, &format!("{pointer}/capacity"), bad);
+        let capacity = bounded(capacity, 1, limits::CAPACITY, format_args!("{pointer}/capacity"), bad);
         Equipment { name: called.as_str().into(), capacity: capacity as u32, shared: item.shared.unwrap_or(false) }
     };
     items.iter().take(limits::EQUIPMENT).map(item).collect()
 }
 
 /// What a step needs, as positions.
-pub(super) fn needs(ask: &StepAsk, equipment: &[Equipment], at: &str, bad: &mut Vec<Violation>) -> Box<[u8]> {
+pub(super) fn needs(ask: &StepAsk, equipment: &[Equipment], at: Arguments<'_>, bad: &mut Vec<Violation>) -> Box<[u8]> {
     let mut found = Vec::new();
     for (i, called) in ask.needs.iter().enumerate() {
         match equipment.iter().position(|item| *item.name == **called) {
@@ -112,15 +113,15 @@ pub(super) fn needs(ask: &StepAsk, equipment: &[Equipment], at: &str, bad: &mut 
 }
 
 /// An exchange.
-pub(super) fn exchange(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Work {
-    let bytes = bounded(ask.bytes, 0, limits::MESSAGE_BYTES, &format!("{at}/bytes"), bad);
-    let messages = bounded(ask.messages.or(Some(1)), 1, limits::MESSAGES, &format!("{at}/messages"), bad);
+pub(super) fn exchange(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Work {
+    let bytes = bounded(ask.bytes, 0, limits::MESSAGE_BYTES, format_args!("{at}/bytes"), bad);
+    let messages = bounded(ask.messages.or(Some(1)), 1, limits::MESSAGES, format_args!("{at}/messages"), bad);
     Work::Exchange { bytes: bytes as u32, messages: messages as u32 }
 }
 
 /// A count.
-pub(super) fn counter(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Work {
-    let increments = bounded(ask.increments, 0, limits::INCREMENTS, &format!("{at}/increments"), bad);
+pub(super) fn counter(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Work {
+    let increments = bounded(ask.increments, 0, limits::INCREMENTS, format_args!("{at}/increments"), bad);
     Work::Counter { increments: increments as u32, locked: ask.locked.unwrap_or(false) }
 }
 

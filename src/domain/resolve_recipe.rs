@@ -2,6 +2,7 @@
 //!
 //! It deliberately knows no order: dishes and models are checked in [`super::resolve`].
 
+use std::fmt::{Arguments, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub(super) fn recipe(ask: &OrderAsk, allow_faults: bool, bad: &mut Vec<Violation
     }
     let recipe = match &ask.recipe {
         _ if shorthand => short(ask.io_ms, ask.cpu_ms, bad),
-        Some(RecipeAsk::Inline(recipe)) => inline(recipe, "/recipe", bad),
+        Some(RecipeAsk::Inline(recipe)) => inline(recipe, format_args!("/recipe"), bad),
         Some(RecipeAsk::Named(name)) => {
             if let Some(found) = menu::recipe(name) {
                 return found.recipe.clone();
@@ -47,7 +48,7 @@ pub(super) fn recipe(ask: &OrderAsk, allow_faults: bool, bad: &mut Vec<Violation
 fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> Recipe {
     for (value, max, pointer) in [(io_ms, limits::WAIT_MS, "/io_ms"), (cpu_ms, limits::CPU_MS_PER_ORDER, "/cpu_ms")] {
         if value.is_some_and(|v| v > max) {
-            bad.push(Violation::new(pointer, format!("must be from 0 to {max}")));
+            bad.push(Violation::new(pointer.to_string(), format!("must be from 0 to {max}")));
         }
     }
     let millis = |ms: u64| Duration::from_millis(ms.min(limits::WAIT_MS));
@@ -62,17 +63,17 @@ fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> R
 }
 
 /// Resolves a recipe of one's own; violations carry pointers below `at`.
-pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> Recipe {
-    name(&ask.name, limits::NAME_CHARS, &format!("{at}/name"), bad);
-    let equipment = resolve_lab::equipment(ask.equipment.as_ref(), &format!("{at}/equipment"), bad);
+pub(super) fn inline(ask: &InlineRecipe, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Recipe {
+    name(&ask.name, limits::NAME_CHARS, format_args!("{at}/name"), bad);
+    let equipment = resolve_lab::equipment(ask.equipment.as_ref(), format_args!("{at}/equipment"), bad);
     if ask.steps.is_empty() || ask.steps.len() > limits::STEPS_PER_DISH {
         bad.push(Violation::new(format!("{at}/steps"), format!("must be 1 to {} steps", limits::STEPS_PER_DISH)));
     }
     let taken = &ask.steps[..ask.steps.len().min(limits::STEPS_PER_DISH)];
     let mut steps = Vec::with_capacity(taken.len());
     for (i, step) in taken.iter().enumerate() {
-        let here = format!("{at}/steps/{i}");
-        name(&step.name, limits::NAME_CHARS, &format!("{here}/name"), bad);
+        let here = format_args!("{at}/steps/{i}");
+        name(&step.name, limits::NAME_CHARS, format_args!("{here}/name"), bad);
         if taken[..i].iter().any(|s| s.name == step.name) {
             bad.push(Violation::new(format!("{here}/name"), "step names must differ"));
         }
@@ -83,9 +84,9 @@ pub(super) fn inline(ask: &InlineRecipe, at: &str, bad: &mut Vec<Violation>) -> 
                 None => bad.push(Violation::new(format!("{here}/after/{j}"), "no step of this recipe has this name")),
             }
         }
-        let needs = resolve_lab::needs(step, &equipment, &here, bad);
+        let needs = resolve_lab::needs(step, &equipment, here, bad);
         let hold_while_waiting = step.hold_while_waiting.unwrap_or(false);
-        let work = work(&step.work, &format!("{here}/work"), bad);
+        let work = work(&step.work, format_args!("{here}/work"), bad);
         steps.push(Step { name: step.name.as_str().into(), after, needs, hold_while_waiting, ..work });
     }
     let recipe = Recipe { name: ask.name.as_str().into(), equipment, steps: steps.into() };
@@ -108,10 +109,10 @@ const FIELDS: [(&str, &[&str]); 6] = [
 ];
 
 /// A step that does this work and nothing else.
-fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
+fn work(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
     let nothing = Step::plain("", Work::Wait(Duration::ZERO));
     let kinds = FIELDS.map(|(kind, _)| kind);
-    let Some(kind) = word(Some(&ask.kind), &kinds, &format!("{at}/kind"), bad) else { return nothing };
+    let Some(kind) = word(Some(&ask.kind), &kinds, format_args!("{at}/kind"), bad) else { return nothing };
     let said = [
         (ask.ms.is_some(), "ms"),
         (ask.iterations.is_some(), "iterations"),
@@ -139,53 +140,60 @@ fn work(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
     }
 }
 
-fn wait(ask: &WorkAsk, kind: fn(Duration) -> Work, at: &str, bad: &mut Vec<Violation>) -> Step {
+fn wait(ask: &WorkAsk, kind: fn(Duration) -> Work, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
     let (spread, length) = match &ask.distribution {
         Some(_) if ask.ms.is_some() => {
             bad.push(Violation::new(format!("{at}/distribution"), "a wait has either `ms` or `distribution`"));
             (Spread::Constant, Duration::ZERO)
         }
-        Some(distribution) => resolve_lab::spread(distribution, &format!("{at}/distribution"), bad),
+        Some(distribution) => resolve_lab::spread(distribution, format_args!("{at}/distribution"), bad),
         None => {
-            let ms = bounded(ask.ms, 0, limits::WAIT_MS, &format!("{at}/ms"), bad);
+            let ms = bounded(ask.ms, 0, limits::WAIT_MS, format_args!("{at}/ms"), bad);
             (Spread::Constant, Duration::from_millis(ms))
         }
     };
     Step { spread, ..Step::plain("", kind(length)) }
 }
 
-fn cpu(ask: &WorkAsk, at: &str, bad: &mut Vec<Violation>) -> Step {
+fn cpu(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
     let max_iterations = limits::CPU_MS_PER_ORDER * limits::ITERATIONS_PER_CPU_MS;
     let work = match (ask.iterations, ask.ms) {
-        (Some(n), None) => Work::Iterations(bounded(Some(n), 0, max_iterations, &format!("{at}/iterations"), bad)),
-        (None, Some(ms)) => {
-            Work::Burn(Duration::from_millis(bounded(Some(ms), 0, limits::CPU_MS_PER_ORDER, &format!("{at}/ms"), bad)))
-        }
+        (Some(n), None) => Work::Iterations(bounded(Some(n), 0, max_iterations, format_args!("{at}/iterations"), bad)),
+        (None, Some(ms)) => Work::Burn(Duration::from_millis(bounded(
+            Some(ms),
+            0,
+            limits::CPU_MS_PER_ORDER,
+            format_args!("{at}/ms"),
+            bad,
+        ))),
         _ => {
             bad.push(Violation::new(format!("{at}/iterations"), "a cpu step has either `iterations` or `ms`"));
             Work::Burn(Duration::ZERO)
         }
     };
-    let held = bounded(ask.gil_held_percent.or(Some(100)), 0, 100, &format!("{at}/gil_held_percent"), bad);
+    let held = bounded(ask.gil_held_percent.or(Some(100)), 0, 100, format_args!("{at}/gil_held_percent"), bad);
     let yield_every = ask.yield_every_ms.map(|ms| {
-        Duration::from_millis(bounded(Some(ms), 1, limits::CPU_MS_PER_ORDER, &format!("{at}/yield_every_ms"), bad))
+        Duration::from_millis(bounded(Some(ms), 1, limits::CPU_MS_PER_ORDER, format_args!("{at}/yield_every_ms"), bad))
     });
     Step { gil_held_percent: held as u8, yield_every, ..Step::plain("", work) }
 }
 
-fn fault(what: Option<&str>, at: &str, bad: &mut Vec<Violation>) -> Work {
+fn fault(what: Option<&str>, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Work {
     let names = ["exit", "abort", "panic", "hang", "oom"];
-    let i = word(what.or(Some("")), &names, &format!("{at}/what"), bad).unwrap_or(2);
+    let i = word(what.or(Some("")), &names, format_args!("{at}/what"), bad).unwrap_or(2);
     Work::Fault([Fault::Exit, Fault::Abort, Fault::Panic, Fault::Hang, Fault::Oom][i])
 }
 
 /// Names are data everywhere: 1..=max characters, no controls, no bidirectional overrides.
-pub(super) fn name(text: &str, max: usize, pointer: &str, bad: &mut Vec<Violation>) {
+pub(super) fn name(text: &str, max: usize, pointer: impl Display, bad: &mut Vec<Violation>) {
     let unprintable = |c: char| {
         c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
     };
     let count = text.chars().count();
     if count == 0 || count > max || text.chars().any(unprintable) {
-        bad.push(Violation::new(pointer, format!("must be 1 to {max} characters without control characters")));
+        bad.push(Violation::new(
+            pointer.to_string(),
+            format!("must be 1 to {max} characters without control characters"),
+        ));
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! It deliberately does not know what waits, nor for what.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::by_client::ByClient;
 use super::client::Client;
 
 /// What the one who hands out says to the first in line.
@@ -23,39 +24,28 @@ pub enum Verdict {
 /// The line.
 #[derive(Debug)]
 pub struct Turns<T> {
-    clients: HashMap<Client, VecDeque<T>>,
+    clients: ByClient<VecDeque<T>>,
     /// Clients with something in line; the front one is next.
     turn: VecDeque<Client>,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Self { clients: HashMap::new(), turn: VecDeque::new() }
+        Self { clients: ByClient::default(), turn: VecDeque::new() }
     }
 }
 
-/// Clients without anything in line that may be remembered before the map is cleared of them: their empty queues are
-/// kept because an order on an idle house comes and goes at once, tens of thousands of times a second.
-const IDLE_CLIENTS: usize = 64;
+/// Things that an empty queue keeps room for: an order on an idle house comes and goes at once.
+const ROOM: usize = 64;
 
 impl<T> Turns<T> {
     /// Puts something at the end of this client's line.
     pub fn push(&mut self, client: &Client, item: T) {
-        match self.clients.get_mut(client) {
-            Some(queue) => {
-                if queue.is_empty() {
-                    self.turn.push_back(client.clone());
-                }
-                queue.push_back(item);
-            }
-            None => {
-                if self.clients.len() > IDLE_CLIENTS + 2 * self.turn.len() {
-                    self.clients.retain(|_, queue| !queue.is_empty());
-                }
-                self.clients.insert(client.clone(), VecDeque::from([item]));
-                self.turn.push_back(client.clone());
-            }
+        let queue = self.clients.of(client, VecDeque::is_empty);
+        if queue.is_empty() {
+            self.turn.push_back(client.clone());
         }
+        queue.push_back(item);
     }
 
     /// Hands out what may go now: `judge` is asked for the first of each client in turn, `taken` gets what it lets go.
@@ -74,7 +64,7 @@ impl<T> Turns<T> {
                     queue.pop_front().into_iter().for_each(&mut taken);
                     if queue.is_empty() {
                         // A burst must not keep its memory for ever.
-                        queue.shrink_to(IDLE_CLIENTS);
+                        queue.shrink_to(ROOM);
                     } else {
                         self.turn.push_back(client);
                     }

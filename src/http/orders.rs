@@ -92,7 +92,8 @@ pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, header
     let job = placed.jobs.into_iter().next().ok_or_else(replayed_and_gone)?;
     let job = match hold.seconds {
         0 => job,
-        seconds => held(&app, &caller, job.id, seconds, None).await?,
+        // In a box: most requests hold nothing, and need no room for it.
+        seconds => Box::pin(held(&app, &caller, job.id, seconds, None)).await?,
     };
     let status = if job.status.is_done() && hold.seconds > 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = render(&job, live::done(kitchen, &job).await, status);
@@ -151,7 +152,7 @@ pub fn render(job: &Job, live: Option<Done>, status: StatusCode) -> Response<Bod
     };
     put(ETAG, &wire::etag(job, live));
     if status == StatusCode::ACCEPTED {
-        put(LOCATION, &format!("/orders/{}", view.id));
+        put(LOCATION, &["/orders/", &view.id].concat());
     }
     headers.insert("x-order-status", HeaderValue::from_static(job.status.name()));
     if !job.status.is_done() {
@@ -260,7 +261,7 @@ pub async fn get(
     let seen = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let job = match hold.seconds {
         0 => find(kitchen, &caller, id).await?,
-        seconds => held(&app, &caller, id, seconds, seen).await?,
+        seconds => Box::pin(held(&app, &caller, id, seconds, seen)).await?,
     };
     let live = live::done(kitchen, &job).await;
     let tag = wire::etag(&job, live);

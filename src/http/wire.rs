@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 pub use super::moment::At;
 pub use super::wire_parts::{
-    AttemptView, CounterView, LabelsView, LinksView, SetupView, TimingsView, ValuesView, links, ms, signed_ms,
+    AttemptView, CounterView, LabelsView, Links, LinksView, SetupView, TimingsView, ValuesView, ms, signed_ms,
 };
 pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
@@ -102,6 +102,7 @@ pub struct OrderView<'a> {
     /// Why it failed; set exactly when it failed or expired.
     pub error: Option<OrderErrorView<'a>>,
     /// Where to go from here.
+    #[schema(value_type = Links)]
     pub links: LinksView,
 }
 
@@ -214,7 +215,7 @@ impl<'a> OrderView<'a> {
                 counter: CounterView::of(job, summary),
             }),
             error: error(job),
-            links: links(job.id),
+            links: LinksView(job.id),
             id: job.id.text("ord_"),
         }
     }

@@ -3,7 +3,7 @@
 //! It deliberately runs on the thread that ended the run: no hop, no queue between the last step and the answer.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::Kitchen;
@@ -17,15 +17,22 @@ use crate::domain::summary;
 use crate::domain::trace::TraceParent;
 use crate::model::cancel::Reason;
 use crate::model::run::{Finisher, Run, RunEnd};
+use crate::model::{self, HoldsPlace};
 use crate::store::{Fence, Finish, Finished, Room};
 
-/// An order that is being cooked.
+/// A run that is being cooked, as it is found.
 pub(super) struct Active {
     pub(super) run: Arc<Run>,
     pub(super) attempt: u32,
+}
+
+/// What the end of a run has to know. With the run, and not with [`Active`]: to look it up there would keep others from theirs.
+pub(super) struct Cooking {
+    pub(super) kitchen: Arc<Kitchen>,
+    pub(super) attempt: u32,
     pub(super) room: Room,
     /// Whose place with the house's staff it holds.
-    pub(super) place: Option<Client>,
+    pub(super) place: Mutex<Option<Client>>,
     pub(super) queue: Ns,
     pub(super) others: u32,
 }
@@ -65,9 +72,12 @@ pub(super) async fn time_out(run: Weak<Run>, after: Duration) {
     }
 }
 
-impl Finisher for Kitchen {
+impl Finisher for Cooking {
     fn begun(&self, run: &Run) {
-        self.place_begun(run);
+        // With some models its place is free for the next one then.
+        if model::get(run.spec.model).info().holds_place == HoldsPlace::UntilBegun {
+            self.leave_place(run);
+        }
     }
 
     fn finished(&self, run: &Run, end: RunEnd) {
@@ -75,58 +85,66 @@ impl Finisher for Kitchen {
         let sampled = !run.recorder.is_live();
         let (harvest, events) = run.recorder.harvest(elapsed);
         let (summary, records) = summary::close(&run.spec, harvest, elapsed, events, sampled);
-        let Some(active) = self.runs().get(&run.id).map(|a| (a.attempt, a.room, a.queue, a.others)) else { return };
-        let (attempt, room, queue, others) = active;
-        let fence = Fence { id: run.id, attempt };
-        self.cooking.fetch_sub(1, Ordering::AcqRel);
-        self.metrics.order_ended(run.spec.model, end.status, queue, Some((elapsed, &summary.totals)));
+        let (kitchen, fence) = (&self.kitchen, Fence { id: run.id, attempt: self.attempt });
+        kitchen.cooking.fetch_sub(1, Ordering::AcqRel);
+        kitchen.metrics.order_ended(run.spec.model, end.status, self.queue, Some((elapsed, &summary.totals)));
         let finish = Finish {
             fence,
             status: end.status,
             error: end.error,
             finished_us: clock::wall_us(),
-            concurrent_orders: others,
+            concurrent_orders: self.others,
             summary,
             records,
         };
-        match self.store.finish(finish).at_once() {
+        match kitchen.store.finish(finish).at_once() {
             Ok(finished) => {
-                let place = self.written(fence, end.status, finished);
-                self.release(room);
-                self.give_back(run, place);
-                self.watchers.notify(run.id);
+                kitchen.written(fence, end.status, finished);
+                kitchen.release(self.room);
+                self.leave_place(run);
+                kitchen.watchers.notify(run.id);
             }
             Err(later) => {
                 // The staff is free; what it did is shown when it is written.
-                let place = self.runs().get_mut(&run.id).and_then(|active| active.place.take());
-                let Some(me) = self.me.upgrade() else { return };
-                self.runtime.spawn(async move {
+                let me = kitchen.clone();
+                kitchen.runtime.spawn(async move {
                     let finished = later.await;
                     me.written(fence, end.status, finished);
                     me.watchers.notify(fence.id);
                 });
-                self.release(room);
-                self.give_back(run, place);
+                kitchen.release(self.room);
+                self.leave_place(run);
             }
         }
     }
 }
 
+impl Cooking {
+    /// Gives its place back, once.
+    fn leave_place(&self, run: &Run) {
+        let owner = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(owner) = owner {
+            self.kitchen.give_back(run.spec.model, &owner);
+        }
+    }
+}
+
 impl Kitchen {
-    /// The end of a run is written, or refused; answers whose place it held.
-    fn written(&self, Fence { id, attempt }: Fence, status: Status, finished: Finished) -> Option<Client> {
+    /// The end of a run is written, or refused.
+    fn written(&self, Fence { id, attempt }: Fence, status: Status, finished: Finished) {
         let reached = match finished {
-            Finished::Written => status,
-            Finished::Again => Status::Queued,
-            Finished::Stale => {
-                self.metrics.stale_writes.inc();
-                tracing::warn!(order = %id, attempt, "stale end of a run refused");
-                return self.runs().remove(&id).and_then(|active| active.place);
-            }
+            Finished::Written => Some(status),
+            Finished::Again => Some(Status::Queued),
+            Finished::Stale => None,
         };
-        self.gate.ended();
-        self.journal.write(id, reached);
-        tracing::debug!(order = %id, attempt, status = reached.name(), "ended");
-        self.runs().remove(&id).and_then(|active| active.place)
+        if let Some(reached) = reached {
+            self.gate.ended();
+            self.journal.write(id, reached);
+            tracing::debug!(order = %id, attempt, status = reached.name(), "ended");
+        } else {
+            self.metrics.stale_writes.inc();
+            tracing::warn!(order = %id, attempt, "stale end of a run refused");
+        }
+        self.runs().remove(&id);
     }
 }

@@ -3,18 +3,18 @@
 //! It deliberately waits for nothing: what cannot start now stays in the store's lines until staff or a place is free.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::books::{self, Active};
+use super::books::{self, Active, Cooking};
 use super::{Found, Kitchen};
 use crate::clock;
 use crate::domain::client::Client;
 use crate::domain::job::{Job, Status};
-use crate::domain::spec::Spec;
+use crate::domain::spec::{ModelId, Spec};
 use crate::model::cancel::Reason;
 use crate::model::run::Run;
-use crate::model::{self, Demand, HoldsPlace};
+use crate::model::{self, Demand};
 use crate::store::{Down, NewJob, Once, Refused, Room, Submitted};
 
 /// Why an order was not accepted although nothing is wrong with it.
@@ -130,7 +130,7 @@ impl Kitchen {
                 return;
             }
             let (free, alone) = (staffing.free(), staffing.is_reserved());
-            let mut place = |model, client: &Client| staffing.places.take(model, client);
+            let mut place = |model, client: &Client| self.places.take(model, client);
             let claimed = self.store.claim(free, alone, &mut place, clock::now(), clock::wall_us());
             claimed.iter().for_each(|(_, room)| staffing.lease(*room));
             (claimed, alone)
@@ -142,7 +142,9 @@ impl Kitchen {
 
     fn start(&self, job: Job, room: Room, alone: bool) {
         let Some(me) = self.me.upgrade() else { return };
-        if let Some(before) = self.run(job.id) {
+        if job.attempt > 1
+            && let Some(before) = self.run(job.id)
+        {
             // Its lease ran out and it came back here while that run is being stopped: one run of an order at a time.
             self.runtime.spawn(async move {
                 me.gone(&before).await;
@@ -150,15 +152,17 @@ impl Kitchen {
             });
             return;
         }
-        let run = Arc::new(Run::new(job.id, job.spec.clone(), me));
+        let cooking = Cooking {
+            attempt: job.attempt,
+            room,
+            place: Mutex::new((!alone && room == Room::default()).then_some(job.owner)),
+            queue: job.queue_ns,
+            others: self.cooking.fetch_add(1, Ordering::AcqRel),
+            kitchen: me,
+        };
+        let run = Arc::new(Run::new(job.id, job.spec, Arc::new(cooking)));
         self.journal.write(job.id, Status::Running);
-        {
-            let mut runs = self.runs();
-            let others = self.cooking.fetch_add(1, Ordering::AcqRel);
-            let place = (!alone && room == Room::default()).then_some(job.owner);
-            let active = Active { run: run.clone(), attempt: job.attempt, room, place, queue: job.queue_ns, others };
-            runs.insert(job.id, active);
-        }
+        self.runs().insert(job.id, Active { run: run.clone(), attempt: job.attempt });
         // Looked at after it can be found: whoever abandons sees the run, or the run sees this.
         if self.abandoned.load(Ordering::Acquire) {
             run.stop(Reason::Shutdown);
@@ -182,21 +186,9 @@ impl Kitchen {
         }
     }
 
-    /// A run has begun: with some models its place is free for the next one then.
-    pub(super) fn place_begun(&self, run: &Run) {
-        if model::get(run.spec.model).info().holds_place == HoldsPlace::UntilBegun {
-            let owner = self.runs().get_mut(&run.id).and_then(|active| active.place.take());
-            self.give_back(run, owner);
-        }
-    }
-
     /// Gives a place back and starts who waited for it.
-    pub(super) fn give_back(&self, run: &Run, owner: Option<Client>) {
-        let Some(owner) = owner else { return };
-        let mut staffing = self.staffing.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = staffing.places.give_back(run.spec.model, &owner);
-        drop(staffing);
-        if look {
+    pub(super) fn give_back(&self, model: ModelId, owner: &Client) {
+        if self.places.give_back(model, owner) {
             self.pump();
         }
     }

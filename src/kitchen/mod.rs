@@ -26,6 +26,7 @@ pub use watch::Watched;
 
 use self::books::Active;
 use self::gate::Gate;
+use self::places::Places;
 use self::staffing::Staffing;
 use self::watch::Watchers;
 use tokio::sync::Notify;
@@ -88,6 +89,7 @@ pub struct Kitchen {
     /// Orders being cooked. Not `runs.len()`: a run stays there until its end is written, so that its progress is seen.
     cooking: AtomicU32,
     staffing: Mutex<Staffing>,
+    places: Places,
     watchers: Watchers,
     draining: AtomicBool,
     /// What was being cooked is being stopped: its staff is for nobody else.
@@ -122,6 +124,7 @@ impl Kitchen {
             runs: Mutex::default(),
             cooking: AtomicU32::new(0),
             staffing: Mutex::new(Staffing::new(config.budget)),
+            places: Places::default(),
             watchers: Watchers::default(),
             draining: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),

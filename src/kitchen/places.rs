@@ -3,8 +3,9 @@
 //! The rest waits in line, where clients take turns: so an order of a quiet client stands behind a few orders of a noisy one,
 //! not behind a hundred thousand. It deliberately limits nothing that a model does with an order it has.
 
-use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::domain::by_client::ByClient;
 use crate::domain::client::Client;
 use crate::domain::spec::ModelId;
 use crate::model::{self, HoldsPlace};
@@ -15,9 +16,9 @@ const UNTIL_BEGUN: u32 = 128;
 /// Orders of one client that take turns in a pool: more add nothing to what its threads can do.
 const UNTIL_ENDED: u32 = 64;
 
-/// Who holds how many.
+/// Who holds how many. Under a lock of its own, held for one look: a place is given back for each order, while another is claimed.
 #[derive(Debug, Default)]
-pub(super) struct Places(Vec<HashMap<Client, Held>>);
+pub(super) struct Places(Mutex<Vec<ByClient<Held>>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
@@ -34,33 +35,31 @@ fn limit(model: ModelId) -> u32 {
 }
 
 impl Places {
+    fn holders(&self) -> MutexGuard<'_, Vec<ByClient<Held>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives a place, or not now.
-    pub(super) fn take(&mut self, model: ModelId, client: &Client) -> bool {
-        let index = usize::from(model.0);
-        if self.0.len() <= index {
-            self.0.resize_with(index + 1, HashMap::new);
+    pub(super) fn take(&self, model: ModelId, client: &Client) -> bool {
+        let (mut holders, index) = (self.holders(), usize::from(model.0));
+        if holders.len() <= index {
+            holders.resize_with(index + 1, ByClient::default);
         }
-        let holders = &mut self.0[index];
-        if !holders.contains_key(client) {
-            holders.insert(client.clone(), Held::default());
-        }
-        let Some(held) = holders.get_mut(client) else { return false };
+        let held = holders[index].of(client, |held| held.places == 0 && !held.wanted);
         held.wanted = held.places >= limit(model);
         held.places += u32::from(!held.wanted);
         !held.wanted
     }
 
     /// Takes one back; answers whether it is time to look who waits. Not at every one: half of them at once cost less.
-    pub(super) fn give_back(&mut self, model: ModelId, client: &Client) -> bool {
-        let Some(holders) = self.0.get_mut(usize::from(model.0)) else { return false };
-        let Some(held) = holders.get_mut(client) else { return false };
+    pub(super) fn give_back(&self, model: ModelId, client: &Client) -> bool {
+        let mut holders = self.holders();
+        let Some(held) = holders.get_mut(usize::from(model.0)).and_then(|holders| holders.get_mut(client)) else {
+            return false;
+        };
         held.places = held.places.saturating_sub(1);
         let look = held.wanted && held.places <= limit(model) / 2;
-        if held.places == 0 && !held.wanted {
-            holders.remove(client);
-        } else if look {
-            held.wanted = false;
-        }
+        held.wanted &= !look;
         look
     }
 }
@@ -71,12 +70,12 @@ mod tests {
 
     #[test]
     fn a_client_holds_so_many_and_is_looked_at_again_when_half_are_free() {
-        let (mut places, client, other) = (Places::default(), Client::key("a"), Client::key("b"));
+        let (places, client, other) = (Places::default(), Client::key("a"), Client::key("b"));
         let pool = ModelId(2);
         assert_eq!((0..100).filter(|_| places.take(pool, &client)).count(), UNTIL_ENDED as usize);
         assert!(places.take(pool, &other), "one client's places are not another's");
         let looks: Vec<_> = (0..UNTIL_ENDED).filter(|_| places.give_back(pool, &client)).collect();
         assert_eq!(looks, [UNTIL_ENDED / 2 - 1], "once, although nobody came after the look");
-        assert!(!places.give_back(pool, &other) && places.0[2].is_empty(), "{places:?}");
+        assert!(!places.give_back(pool, &other), "{places:?}");
     }
 }

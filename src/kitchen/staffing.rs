@@ -5,7 +5,6 @@
 use std::sync::PoisonError;
 
 use super::Kitchen;
-use super::places::Places;
 use crate::domain::resolve::Violation;
 use crate::domain::spec::Spec;
 use crate::model::{self, Demand};
@@ -17,12 +16,11 @@ pub(super) struct Staffing {
     budget: Demand,
     used: Room,
     reserved: bool,
-    pub(super) places: Places,
 }
 
 impl Staffing {
     pub(super) fn new(budget: Demand) -> Self {
-        Self { budget, used: Room::default(), reserved: false, places: Places::default() }
+        Self { budget, used: Room::default(), reserved: false }
     }
 
     /// What is free.

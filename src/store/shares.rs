@@ -4,9 +4,8 @@
 //! Shared-Memory Packet Switches, 1998) with a factor of one: nobody may hold more than is still free. One client alone gets
 //! half of the house, two get a third each, and a newcomer always finds room. It deliberately knows no order.
 
-use std::collections::HashMap;
-
 use super::Fill;
+use crate::domain::by_client::ByClient;
 use crate::domain::client::Client;
 
 /// Orders and bytes.
@@ -23,6 +22,10 @@ impl Load {
 
     pub(in crate::store) fn minus(self, other: Self) -> Self {
         Self { orders: self.orders.saturating_sub(other.orders), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.orders == 0
     }
 
     fn fits(self, room: Self) -> bool {
@@ -42,7 +45,7 @@ pub(in crate::store) enum TooMuch {
 /// Who holds what.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Shares {
-    held: HashMap<Client, Load>,
+    held: ByClient<Load>,
     total: Load,
 }
 
@@ -75,26 +78,23 @@ impl Shares {
     /// Lets a client hold this much more, of a house of this size.
     pub(in crate::store) fn take(&mut self, client: &Client, more: Load, house: Load) -> Result<(), TooMuch> {
         let total = self.total.plus(more);
-        let theirs = self.of(client).plus(more);
         if !total.fits(house) {
             return Err(TooMuch::House);
         }
+        let held = self.held.of(client, Load::is_nothing);
+        let theirs = held.plus(more);
         if !theirs.fits(house.minus(total)) {
             // Who holds nothing is not the one who has too much.
-            return Err(if self.of(client).orders > 0 { TooMuch::Client } else { TooMuch::House });
+            return Err(if held.orders > 0 { TooMuch::Client } else { TooMuch::House });
         }
-        self.total = total;
-        match self.held.get_mut(client) {
-            Some(held) => *held = theirs,
-            None => drop(self.held.insert(client.clone(), theirs)),
-        }
+        (*held, self.total) = (theirs, total);
         Ok(())
     }
 
     /// A client holds this much more, whether it may or not.
     pub(in crate::store) fn put(&mut self, client: &Client, more: Load) {
         self.total = self.total.plus(more);
-        let held = self.held.entry(client.clone()).or_default();
+        let held = self.held.of(client, Load::is_nothing);
         *held = held.plus(more);
     }
 
@@ -103,9 +103,6 @@ impl Shares {
         self.total = self.total.minus(less);
         if let Some(held) = self.held.get_mut(client) {
             *held = held.minus(less);
-            if held.orders == 0 {
-                self.held.remove(client);
-            }
         }
     }
 }
@@ -140,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_everything_back_is_forgotten() {
+    fn who_gave_everything_back_holds_nothing() {
         let mut shares = Shares::default();
         let n = fill(&mut shares, 1);
         (0..n).for_each(|_| shares.give_back(&client(1), Load { orders: 1, bytes: 10 }));
-        assert_eq!((shares.held.len(), shares.total), (0, Load::default()));
+        assert_eq!((shares.of(&client(1)), shares.total), (Load::default(), Load::default()));
     }
 }
