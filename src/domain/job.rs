@@ -156,7 +156,8 @@ impl Job {
     #[must_use]
     pub fn life(&self) -> Life {
         let lost = self.history.as_ref().map_or(0, |history| history.attempts.len() as u32);
-        Life { status: self.status, attempt: self.attempt, cancel_requested: self.cancel_requested, lost }
+        let Self { status, attempt, cancel_requested, .. } = *self;
+        Life { status, attempt, cancel_requested, lost, ..Life::NEW }
     }
 
     /// Something happened.

@@ -59,6 +59,11 @@ pub enum Happening {
         /// How it ended.
         status: Status,
     },
+    /// A run failed, and another may not.
+    Broke {
+        /// Which run.
+        attempt: u32,
+    },
     /// A client wants it stopped.
     Cancel,
     /// Its start deadline passed.
@@ -84,16 +89,22 @@ pub struct Life {
     pub cancel_requested: bool,
     /// Runs that were lost with their nodes. Not `attempt`: that also counts grants whose run never began.
     pub lost: u32,
+    /// Runs that failed. Lost ones are not among them: a dead node says nothing about the order.
+    pub failed: u32,
+    /// Failures it may have; with the last of them it has failed.
+    pub max_attempts: u32,
 }
 
 impl Life {
     /// An order that was just accepted.
-    pub const NEW: Self = Self { status: Status::Queued, attempt: 0, cancel_requested: false, lost: 0 };
+    pub const NEW: Self =
+        Self { status: Status::Queued, attempt: 0, cancel_requested: false, lost: 0, failed: 0, max_attempts: 1 };
 
     /// What becomes of it when this happens; `None` if it cannot happen now, and then nothing changes.
     ///
     /// Cancelling a running order leaves it running: it ends when its work has stopped. A run that is not the latest
-    /// one can neither end nor be lost any more.
+    /// one can neither end nor be lost any more. A start deadline that passes while an order waits for another try makes
+    /// it fail, since it did begin; a wish to stop it leaves it no other try.
     #[must_use]
     pub fn after(self, what: Happening) -> Option<Self> {
         use Status::{Canceled, Expired, Failed, Queued, Running};
@@ -103,10 +114,16 @@ impl Life {
                 Some(Self { status: Running, attempt: self.attempt.saturating_add(1), ..self })
             }
             (Queued, Happening::Cancel) => Some(Self { status: Canceled, cancel_requested: true, ..self }),
+            (Queued, Happening::Expire) if self.failed > 0 => to(Failed),
             (Queued, Happening::Expire) if self.lost == 0 => to(Expired),
             (Running, Happening::Cancel) => Some(Self { cancel_requested: true, ..self }),
             (Running, Happening::End { attempt, status }) if attempt == self.attempt => {
                 if status.is_done() && status != Expired { to(status) } else { None }
+            }
+            (Running, Happening::Broke { attempt }) if attempt == self.attempt => {
+                let failed = self.failed.saturating_add(1);
+                let tries_again = failed < self.max_attempts && !self.cancel_requested;
+                Some(Self { status: if tries_again { Queued } else { Failed }, failed, ..self })
             }
             (Running, Happening::Lost { attempt }) if attempt == self.attempt => {
                 let lost = self.lost.saturating_add(1);

@@ -185,7 +185,7 @@ impl Comparisons {
         let mut slots = self.slots();
         let slot = slots.get_mut(&id)?;
         let state = &mut slot.state;
-        let life = Life { status: state.status, attempt: 1, cancel_requested: state.cancel_requested, lost: 0 };
+        let life = Life { status: state.status, attempt: 1, cancel_requested: state.cancel_requested, ..Life::NEW };
         let Some(life) = life.after(Happening::Cancel) else { return Some(CancelAnswer::Ended(state.status)) };
         (state.status, state.cancel_requested) = (life.status, life.cancel_requested);
         if life.status.is_done() {

@@ -22,7 +22,7 @@ pub(super) enum Fate {
 pub(super) fn of_broken_off(overlay: &mut Overlay, lane: Lane, broken: Option<Attempt>) -> Fate {
     let Overlay { grant: attempt, cancel_requested, .. } = *overlay;
     let lost = overlay.attempts.len() as u32;
-    let life = |status| Life { status, attempt, cancel_requested, lost };
+    let life = |status| Life { status, attempt, cancel_requested, lost, ..Life::NEW };
     let next = match broken {
         Some(_) => life(Status::Running).after(Happening::Lost { attempt }),
         None if cancel_requested => life(Status::Queued).after(Happening::Cancel),
