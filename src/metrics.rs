@@ -126,6 +126,8 @@ pub struct Metrics {
     log_lines_dropped: Counter,
     /// Ends of runs that were refused because their order is another node's.
     pub stale_writes: Counter,
+    /// Runs after which their order waits again: they failed and are tried again, or were broken off.
+    pub attempts_again: Counter,
     gauges: Gauges,
 }
 
@@ -157,6 +159,10 @@ impl Metrics {
         let stale_writes = Counter::default();
         let why = "Ends of runs refused because their order had become another node's";
         registry.register("stale_writes", why, stale_writes.clone());
+        let attempts_again = Counter::default();
+        let why =
+            "Runs after which their order waited for another: failed ones that are tried again, and broken off ones";
+        registry.register("attempts_again", why, attempts_again.clone());
         let connections_cut = Cut::NAMES.map(|reason| cut.get_or_create(&CutLabels { reason }).clone());
         let gauges = Gauges::default();
         gauges.register(&mut registry);
@@ -176,6 +182,7 @@ impl Metrics {
             connections_cut,
             log_lines_dropped,
             stale_writes,
+            attempts_again,
             gauges,
         })
     }

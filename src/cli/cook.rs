@@ -91,11 +91,16 @@ fn ask(cook: Cook) -> Result<OrderAsk, Vec<Violation>> {
 async fn follow(kitchen: &Arc<Kitchen>, job: Job, tell: bool) -> Option<Job> {
     let watched = kitchen.watch(job.id);
     let mut seen = 1;
-    let run = kitchen.run(job.id);
+    let mut run = kitchen.run(job.id);
+    let mut attempt = 1;
     loop {
         let ended = watched.ended();
         let Ok(Found::Here(now)) = kitchen.get(job.id).await else { return None };
         let over = now.status.is_done();
+        if now.attempt > attempt {
+            // The one before failed; this one begins from nothing.
+            (attempt, seen, run) = (now.attempt, 1, kitchen.run_of(&now));
+        }
         let events = if over {
             let records = kitchen.store.steps(job.id).await.ok().flatten();
             records.map(|records| replay(&records, seen)).unwrap_or_default()

@@ -62,7 +62,7 @@ pub struct OrderAsk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub seed: Option<u64>,
-    /// Run time after which the order fails with `timeout`.
+    /// Run time after which an attempt fails with `timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub timeout_ms: Option<u64>,
@@ -70,6 +70,14 @@ pub struct OrderAsk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub expires_in_ms: Option<u64>,
+    /// Attempts it may have as long as they fail; 1 if absent. A deadlock is not tried again; runs lost with their node do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10)]
+    pub max_attempts: Option<u64>,
+    /// Time between the first attempt and the second, doubled for each further one, up to a minute; 1000 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 60_000)]
+    pub retry_wait_ms: Option<u64>,
     /// Your own marks, to filter lists by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<LabelsAsk>,
@@ -146,6 +154,10 @@ pub struct WorkAsk {
     /// `fault`: `exit`, `abort`, `panic`, `hang` or `oom`; only where the service allows faults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
+    /// `fault`: only in the first so many attempts at the order; in all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10)]
+    pub on_attempts: Option<u64>,
     /// `cpu`: share of the work that needs the GIL, where there is one; 100 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]

@@ -49,6 +49,13 @@ impl ErrorKind {
             ["timeout", "panic", "exit", "signal", "oom", "shutdown", "spawn", "expired", "hang", "deadlock", "lost"];
         NAMES[self as usize]
     }
+
+    /// Whether another try of the same order could end otherwise. A deadlock closes again; all but what a run does by itself is
+    /// no failure of the order's and has rules of its own.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        !matches!(self, Self::Deadlock | Self::Shutdown | Self::Expired | Self::Lost)
+    }
 }
 
 /// Why and where an order failed.
@@ -77,16 +84,18 @@ pub enum Broken {
     NodeLost,
     /// Its node was shut down.
     Shutdown,
+    /// It failed.
+    Failed,
 }
 
 impl Broken {
     /// All of them, in the order of the variants.
-    pub const ALL: [Self; 2] = [Self::NodeLost, Self::Shutdown];
+    pub const ALL: [Self; 3] = [Self::NodeLost, Self::Shutdown, Self::Failed];
 
     /// Name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["node_lost", "shutdown"][self as usize]
+        ["node_lost", "shutdown", "failed"][self as usize]
     }
 }
 
@@ -95,7 +104,7 @@ impl Broken {
 pub struct Attempt {
     /// Its number.
     pub attempt: u32,
-    /// Where it ran.
+    /// Where it ran; empty if nodes have no names.
     pub node: Arc<str>,
     /// Begun, microseconds since 1970.
     pub started_us: Option<i64>,
@@ -103,14 +112,17 @@ pub struct Attempt {
     pub ended_us: i64,
     /// Why.
     pub why: Broken,
+    /// What failed, if it failed.
+    #[serde(default)]
+    pub error: Option<OrderError>,
 }
 
-/// Where an order has been; only of orders in a durable store.
+/// Where an order has been; of orders in a durable store, and of those that are tried again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// The node that holds it, or held it last.
     pub node: Option<Arc<str>>,
-    /// Runs that did not come to their end, oldest first; at most [`super::life::RUNS`].
+    /// Runs that did not come to their end, oldest first; at most [`super::life::RUNS`] lost ones and all but one of its attempts.
     pub attempts: Vec<Attempt>,
 }
 
@@ -147,17 +159,45 @@ pub struct Job {
     pub error: Option<OrderError>,
     /// Set when it ended after having run; in a box, since a hundred thousand orders wait without one.
     pub summary: Option<Box<Summary>>,
-    /// Set by durable stores.
+    /// Set by durable stores, and when a run failed that is not the last.
     pub history: Option<Box<History>>,
+}
+
+/// How many of these runs were lost, and how many failed.
+#[must_use]
+pub fn lost_and_failed(attempts: &[Attempt]) -> (u32, u32) {
+    let failed = attempts.iter().filter(|attempt| attempt.why == Broken::Failed).count();
+    ((attempts.len() - failed) as u32, failed as u32)
 }
 
 impl Job {
     /// What decides what may happen to it next.
     #[must_use]
     pub fn life(&self) -> Life {
-        let lost = self.history.as_ref().map_or(0, |history| history.attempts.len() as u32);
+        let (lost, failed) = lost_and_failed(self.attempts());
         let Self { status, attempt, cancel_requested, .. } = *self;
-        Life { status, attempt, cancel_requested, lost, ..Life::NEW }
+        Life { status, attempt, cancel_requested, lost, failed, max_attempts: self.spec.max_attempts.into() }
+    }
+
+    /// Its runs that did not come to their end, oldest first.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        self.history.as_ref().map_or(&[], |history| &history.attempts)
+    }
+
+    /// Until when it waits for another try, microseconds since 1970; `None` if it does not.
+    #[must_use]
+    pub fn next_attempt_us(&self) -> Option<i64> {
+        let last = self.attempts().last().filter(|last| self.status == Status::Queued && last.why == Broken::Failed)?;
+        let wait = self.spec.retry_wait(lost_and_failed(self.attempts()).1);
+        Some(last.ended_us.saturating_add(wait.as_micros() as i64))
+    }
+
+    /// Why it has not succeeded, if its start deadline passes now: what its last run failed of, if it had one.
+    #[must_use]
+    pub fn error_when_late(&self) -> OrderError {
+        let failed = self.attempts().iter().rev().find_map(|attempt| attempt.error.clone());
+        failed.unwrap_or_else(OrderError::expired)
     }
 
     /// Something happened.

@@ -54,6 +54,12 @@ pub const SPEED: u64 = 1_000_000;
 pub const TIMEOUT_MS: u64 = 86_400_000;
 /// Milliseconds of `expires_in_ms`: a day.
 pub const EXPIRES_IN_MS: u64 = 86_400_000;
+/// Runs of one order that may fail. Chosen: what has failed ten times will fail again.
+pub const ATTEMPTS: u64 = 10;
+/// Milliseconds between two attempts: a minute, also when the wait has been doubled.
+pub const RETRY_WAIT_MS: u64 = 60_000;
+/// Milliseconds between the first two attempts when nothing is said.
+pub const RETRY_WAIT_MS_DEFAULT: u64 = 1_000;
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// Kitchen threads leased to orders at once, and so the most one order may ask for.

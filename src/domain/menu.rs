@@ -102,5 +102,7 @@ pub fn example(name: &str, dishes: u32) -> super::spec::Spec {
         expires_in: None,
         traceparent: None,
         labels: Box::default(),
+        max_attempts: 1,
+        first_retry_wait: std::time::Duration::ZERO,
     }
 }

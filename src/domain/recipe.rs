@@ -60,6 +60,13 @@ pub enum Work {
     },
     /// Fails on purpose.
     Fault(Fault),
+    /// Fails on purpose in the first attempts at its order, and does nothing in later ones.
+    PassingFault {
+        /// How.
+        fault: Fault,
+        /// In so many of them.
+        attempts: u32,
+    },
 }
 
 impl Work {
@@ -72,7 +79,7 @@ impl Work {
             Self::Iterations(_) | Self::Burn(_) => "cpu",
             Self::Exchange { .. } => "exchange",
             Self::Counter { .. } => "counter",
-            Self::Fault(_) => "fault",
+            Self::Fault(_) | Self::PassingFault { .. } => "fault",
         }
     }
 
@@ -82,6 +89,22 @@ impl Work {
         match self {
             Self::Wait(d) | Self::BlockingWait(d) => d,
             _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether it fails on purpose, in some attempt at least.
+    #[must_use]
+    pub fn is_fault(self) -> bool {
+        matches!(self, Self::Fault(_) | Self::PassingFault { .. })
+    }
+
+    /// What it is in this attempt at its order.
+    #[must_use]
+    pub fn in_attempt(self, attempt: u32) -> Self {
+        match self {
+            Self::PassingFault { fault, attempts } if attempt <= attempts => Self::Fault(fault),
+            Self::PassingFault { .. } => Self::Wait(Duration::ZERO),
+            other => other,
         }
     }
 

@@ -120,6 +120,14 @@ pub fn order(ask: OrderAsk, house: House<'_>) -> Result<Spec, Vec<Violation>> {
         expires_in: ask
             .expires_in_ms
             .map(|n| Duration::from_millis(number(Some(n), 1, 1, limits::EXPIRES_IN_MS, "expires_in_ms"))),
+        max_attempts: number(ask.max_attempts, 1, 1, limits::ATTEMPTS, "max_attempts") as u8,
+        first_retry_wait: Duration::from_millis(number(
+            ask.retry_wait_ms,
+            limits::RETRY_WAIT_MS_DEFAULT,
+            0,
+            limits::RETRY_WAIT_MS,
+            "retry_wait_ms",
+        )),
         traceparent: None,
         labels: labels(ask.labels.as_ref(), &mut bad),
         recipe,

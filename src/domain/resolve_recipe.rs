@@ -36,7 +36,7 @@ pub(super) fn recipe(ask: &OrderAsk, allow_faults: bool, bad: &mut Vec<Violation
             None => short(None, None, bad),
         },
     };
-    let is_fault = |s: &Step| matches!(s.work, Work::Fault(_));
+    let is_fault = |s: &Step| s.work.is_fault();
     if let Some(i) = recipe.steps.iter().position(is_fault).filter(|_| !allow_faults) {
         let detail = "fault steps are refused unless the service runs with --allow-faults";
         bad.push(Violation::new(format!("/recipe/steps/{i}/work/kind"), detail));
@@ -105,7 +105,7 @@ const FIELDS: [(&str, &[&str]); 6] = [
     ("cpu", &["ms", "iterations", "gil_held_percent", "yield_every_ms"]),
     ("exchange", &["bytes", "messages"]),
     ("counter", &["increments", "locked"]),
-    ("fault", &["what"]),
+    ("fault", &["what", "on_attempts"]),
 ];
 
 /// A step that does this work and nothing else.
@@ -117,6 +117,7 @@ fn work(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
         (ask.ms.is_some(), "ms"),
         (ask.iterations.is_some(), "iterations"),
         (ask.what.is_some(), "what"),
+        (ask.on_attempts.is_some(), "on_attempts"),
         (ask.gil_held_percent.is_some(), "gil_held_percent"),
         (ask.yield_every_ms.is_some(), "yield_every_ms"),
         (ask.distribution.is_some(), "distribution"),
@@ -136,7 +137,7 @@ fn work(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
         "cpu" => cpu(ask, at, bad),
         "exchange" => Step { work: resolve_lab::exchange(ask, at, bad), ..nothing },
         "counter" => Step { work: resolve_lab::counter(ask, at, bad), ..nothing },
-        _ => Step { work: fault(ask.what.as_deref(), at, bad), ..nothing },
+        _ => Step { work: fault(ask, at, bad), ..nothing },
     }
 }
 
@@ -178,10 +179,17 @@ fn cpu(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
     Step { gil_held_percent: held as u8, yield_every, ..Step::plain("", work) }
 }
 
-fn fault(what: Option<&str>, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Work {
+fn fault(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Work {
     let names = ["exit", "abort", "panic", "hang", "oom"];
-    let i = word(what.or(Some("")), &names, format_args!("{at}/what"), bad).unwrap_or(2);
-    Work::Fault([Fault::Exit, Fault::Abort, Fault::Panic, Fault::Hang, Fault::Oom][i])
+    let i = word(ask.what.as_deref().or(Some("")), &names, format_args!("{at}/what"), bad).unwrap_or(2);
+    let fault = [Fault::Exit, Fault::Abort, Fault::Panic, Fault::Hang, Fault::Oom][i];
+    match ask.on_attempts {
+        None => Work::Fault(fault),
+        Some(n) => {
+            let attempts = bounded(Some(n), 1, limits::ATTEMPTS, format_args!("{at}/on_attempts"), bad) as u32;
+            Work::PassingFault { fault, attempts }
+        }
+    }
 }
 
 /// Names are data everywhere: 1..=max characters, no controls, no bidirectional overrides.

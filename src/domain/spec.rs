@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::Ns;
 use super::arrivals::Arrivals;
 use super::draw::{self, Spread};
+use super::limits;
 use super::recipe::{Recipe, Step, StepOrder, StepRef, Work};
 use super::trace::TraceParent;
 
@@ -85,7 +86,7 @@ pub struct Spec {
     pub max_in_flight: Option<u32>,
     /// When dishes are asked for; all at the start if absent.
     pub arrivals: Option<Box<Arrivals>>,
-    /// Run time after which it fails.
+    /// Time after which a run of it fails.
     pub timeout: Option<Duration>,
     /// Time after acceptance by which it must have begun.
     pub expires_in: Option<Duration>,
@@ -93,7 +94,14 @@ pub struct Spec {
     pub traceparent: Option<TraceParent>,
     /// The client's own marks.
     pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// Runs it may have as long as they fail: 1 for no other try.
+    pub max_attempts: u8,
+    /// Time between its first run that failed and the next; see [`Spec::retry_wait`].
+    pub first_retry_wait: Duration,
 }
+
+/// What a failed run costs that is remembered of an active order, in bytes, roughly.
+const ATTEMPT_BYTES: usize = 256;
 
 impl Spec {
     /// Steps of the whole order.
@@ -121,6 +129,24 @@ impl Spec {
             Work::BlockingWait(d) => Work::BlockingWait(length(d)),
             other => other,
         }
+    }
+
+    /// Time between the run that was the last of so many to fail, and the next: doubled each time, up to a bound.
+    #[must_use]
+    pub fn retry_wait(&self, failed: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
+        self.first_retry_wait.saturating_mul(doubled).min(Duration::from_millis(limits::RETRY_WAIT_MS))
+    }
+
+    /// The order as this attempt cooks it, counted without those that were lost: faults that are over by then do nothing.
+    #[must_use]
+    pub fn in_attempt(self: &Arc<Self>, attempt: u32) -> Arc<Self> {
+        if !self.recipe.steps.iter().any(|s| matches!(s.work, Work::PassingFault { .. })) {
+            return self.clone();
+        }
+        let mut recipe = (*self.recipe).clone();
+        recipe.steps.iter_mut().for_each(|step| step.work = step.work.in_attempt(attempt));
+        Arc::new(Self { recipe: Arc::new(recipe), ..(**self).clone() })
     }
 
     /// The number of the dish at this position, from 0.
@@ -165,7 +191,7 @@ impl Spec {
     /// Whether a step of this recipe takes its process down.
     #[must_use]
     pub fn has_faults(&self) -> bool {
-        self.recipe.steps.iter().any(|s| matches!(s.work, Work::Fault(_)))
+        self.recipe.steps.iter().any(|s| s.work.is_fault())
     }
 
     /// Bytes it occupies, roughly; for the house's limits by bytes.
@@ -173,6 +199,7 @@ impl Spec {
     pub fn weight(&self) -> usize {
         let steps: usize = self.recipe.steps.iter().map(|s| size_of::<Step>() + s.name.len() + s.needs.len()).sum();
         let labels: usize = self.labels.iter().map(|(k, v)| 32 + k.len() + v.len()).sum();
-        size_of::<Self>() + steps + labels
+        let attempts = usize::from(self.max_attempts).saturating_sub(1) * ATTEMPT_BYTES;
+        size_of::<Self>() + steps + labels + attempts
     }
 }

@@ -137,7 +137,7 @@ pub struct Limit(u64);
     responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
 pub async fn limits(State(app): State<AppState>) -> Response<Body> {
     let (budget, bounds, door) = (app.kitchen.config.budget, app.kitchen.config.bounds, &app.door);
-    let rows: [(&'static str, u64); 36] = [
+    let rows: [(&'static str, u64); 38] = [
         ("body_bytes", limits::BODY_BYTES as u64),
         ("batch_bytes", limits::BATCH_BYTES as u64),
         ("batch_orders", limits::BATCH as u64),
@@ -155,6 +155,8 @@ pub async fn limits(State(app): State<AppState>) -> Response<Body> {
         ("assistants", u64::from(limits::ASSISTANTS)),
         ("recorded_steps", limits::RECORDS),
         ("expires_in_ms", limits::EXPIRES_IN_MS),
+        ("max_attempts", limits::ATTEMPTS),
+        ("retry_wait_ms", limits::RETRY_WAIT_MS),
         ("idempotency_key_chars", limits::IDEMPOTENCY_KEY_CHARS as u64),
         ("event_streams", limits::STREAMS as u64),
         ("hold_s", limits::HOLD_S),

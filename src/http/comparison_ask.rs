@@ -258,9 +258,10 @@ pub fn plan(ask: ComparisonAsk) -> (Plan, Vec<Violation>) {
         (ask.work.setup.is_some(), "setup"),
         (ask.work.preset.is_some(), "preset"),
         (ask.work.isolation.is_some(), "isolation"),
+        (ask.work.max_attempts.is_some(), "max_attempts"),
     ];
     for (_, name) in fixed.iter().filter(|(said, _)| *said) {
-        bad.push(Violation::new(format!("/work/{name}"), "is the line-up's business; leave it out of the work"));
+        bad.push(Violation::new(format!("/work/{name}"), "is the comparison's business; leave it out of the work"));
     }
     let line_up = match ask.line_up {
         None => LineUp::Default,

@@ -20,17 +20,17 @@ use serde::Serialize;
 
 use super::AppState;
 use super::caller::Caller;
+use super::event_data::{ProgressData, RetryingData, StepData};
 use super::event_id;
 use super::live;
 use super::orders::{LOOK_ELSEWHERE, find, id};
 use super::problem::Problem;
 use super::seat::Seat;
-use super::wire::{Done, OrderView, ms};
+use super::wire::{Done, OrderView};
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
+use crate::domain::limits;
 use crate::domain::live::StepEvent;
-use crate::domain::record::Outcome;
-use crate::domain::{limits, narration};
 use crate::kitchen::Found;
 use crate::store::MEMORY;
 
@@ -82,7 +82,8 @@ pub(super) fn streamed(teller: impl Tells) -> Response<Body> {
 /// Follow an order
 ///
 /// Server-sent events: `snapshot` (the order), `order.running`, `step.started`, `step.finished` (each with its
-/// narration), `progress` (orders above 10,000 steps), and at the end `order.succeeded`, `order.failed` or
+/// narration), `progress` (orders above 10,000 steps), `order.retrying` (an attempt failed and
+/// another follows, then `order.running` again), and at the end `order.succeeded`, `order.failed` or
 /// `order.canceled`; `closing` if the service ends before the order does. Ids are attempt.seq; reconnect with `Last-Event-ID`. An unknown id is answered by `gap` and a new
 /// `snapshot`; after the end by 204. Not executable from the API docs: a browser shows a stream only when it has ended;
 /// use `curl -N`, or the page at `/`.
@@ -117,6 +118,7 @@ pub async fn follow(
         app,
         id,
         attempt: job.attempt,
+        retried: job.attempts().last().map_or(0, |attempt| attempt.attempt),
         seen: seen.flatten().unwrap_or(0),
         ahead: VecDeque::new(),
         elsewhere: None,
@@ -145,6 +147,8 @@ struct Teller {
     id: OrderId,
     /// The run that is told: the next one begins at its first event.
     attempt: u32,
+    /// The last failed run of which was told that another follows.
+    retried: u32,
     /// Number of the last event of it that was told.
     seen: u32,
     /// Known and not yet written out.
@@ -154,25 +158,6 @@ struct Teller {
     told: VecDeque<Event>,
     over: bool,
     seat: Seat,
-}
-
-#[derive(Serialize)]
-struct StepData<'a> {
-    dish: u32,
-    step: &'a str,
-    kind: &'static str,
-    at_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    narration: String,
-}
-
-#[derive(Serialize)]
-struct ProgressData {
-    steps_done: u64,
-    steps_total: u64,
-    dishes_done: u32,
-    dishes_total: u32,
 }
 
 impl Tells for Teller {
@@ -222,6 +207,7 @@ impl Tells for Teller {
 impl Teller {
     /// Tells what has happened since the last look.
     async fn look(&mut self, job: &Job) {
+        self.retries(job);
         if job.status == Status::Queued {
             return;
         }
@@ -252,6 +238,20 @@ impl Teller {
         }
     }
 
+    /// Tells of failed runs that another follows. Steps of theirs that had not been told are not told any more.
+    fn retries(&mut self, job: &Job) {
+        for data in RetryingData::after(job, self.retried) {
+            if self.attempt != data.attempt {
+                (self.attempt, self.seen) = (data.attempt, 0);
+            }
+            self.ahead.clear();
+            self.retried = data.attempt;
+            // Its beginning has the first number, told or not.
+            self.seen = self.seen.max(1) + 1;
+            self.tell("order.retrying", Some((data.attempt, self.seen)), &data);
+        }
+    }
+
     fn progress(&mut self, job: &Job, before: &mut Option<Done>) {
         let here = self.app.kitchen.run(self.id).map(|run| run.recorder.progress());
         let Some((steps_done, dishes_done)) = here.or(self.elsewhere.take()) else { return };
@@ -260,9 +260,7 @@ impl Teller {
             return;
         }
         if before.replace((steps_done, dishes_done)) != Some((steps_done, dishes_done)) {
-            let steps_total = job.spec.steps_total();
-            let data = ProgressData { steps_done, steps_total, dishes_done, dishes_total: job.spec.dishes };
-            self.tell("progress", None, &data);
+            self.tell("progress", None, &ProgressData::new(job, (steps_done, dishes_done)));
         }
     }
 
@@ -273,19 +271,7 @@ impl Teller {
 
     fn step(&mut self, job: &Job, event: StepEvent) {
         self.seen = event.seq;
-        let (at, step) = (event.at, job.spec.step(event.at));
-        let narration = match event.outcome {
-            None => narration::start(at.dish, &step.name, step.work),
-            Some(outcome) => narration::end(at.dish, &step.name, outcome),
-        };
-        let data = StepData {
-            dish: at.dish,
-            step: &step.name,
-            kind: step.work.kind(),
-            at_ms: ms(event.offset),
-            outcome: event.outcome.map(Outcome::name),
-            narration,
-        };
+        let data = StepData::new(job, &event);
         let name = if event.outcome.is_some() { "step.finished" } else { "step.started" };
         self.tell(name, Some((job.attempt.max(1), event.seq)), &data);
     }

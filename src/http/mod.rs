@@ -20,6 +20,7 @@ pub mod comparisons;
 mod connection;
 pub mod door_contract;
 pub mod entry_wire;
+mod event_data;
 pub mod event_id;
 pub mod events;
 pub mod forecast_wire;

@@ -56,6 +56,8 @@ pub type Answer = Result<Response<Body>, Problem>;
         ("max_in_flight" = Option<u64>, Query, minimum = 1, maximum = 3_000_000, description = "Without a body: dishes at once."),
         ("timeout_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: run time limit."),
         ("expires_in_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: start deadline."),
+        ("max_attempts" = Option<u64>, Query, minimum = 1, maximum = 10, description = "Without a body: attempts as long as they fail."),
+        ("retry_wait_ms" = Option<u64>, Query, minimum = 0, maximum = 60_000, description = "Without a body: time between the first two."),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#, description = "1 to 255 visible ASCII characters, bare or quoted: the same request with the same key places one order, however often it is sent. Kept as long as the order."),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried with the order."),
     ),
@@ -184,32 +186,26 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: Option<&str>) -> Result<Job, Problem> {
     let kitchen = &app.kitchen;
     let watched = kitchen.watch(id);
-    let ended = watched.ended();
-    let job = find(kitchen, caller, id).await?;
-    let changed = match seen {
-        Some(seen) => seen != wire::etag(&job, live::done(kitchen, &job).await),
-        None => false,
-    };
-    if job.status.is_done() || changed {
-        return Ok(job);
-    }
     // Time being up is no error: the order is answered as it stands.
     let until = clock::now() + clock::ns(Duration::from_secs(seconds));
-    tokio::pin!(ended);
+    let (mut has_news, mut is_closing) = (true, false);
     loop {
+        let news = watched.ended();
+        let job = find(kitchen, caller, id).await?;
+        let changed = match seen {
+            Some(seen) if has_news => seen != wire::etag(&job, live::done(kitchen, &job).await),
+            _ => false,
+        };
         let left = Duration::from_nanos(until.saturating_sub(clock::now()));
+        if job.status.is_done() || changed || is_closing || left.is_zero() {
+            return Ok(job);
+        }
         // What waits, or runs elsewhere, may end without this node hearing of it: look now and then.
         let look = if kitchen.cooks(id) { left } else { left.min(LOOK_ELSEWHERE) };
-        let heard = app.before_closing(tokio::time::timeout(look, ended.as_mut())).await;
-        let is_over = heard.is_none_or(|heard| heard.is_ok()) || look == left;
-        if is_over {
-            break;
-        }
-        if find(kitchen, caller, id).await?.status.is_done() {
-            break;
-        }
+        let heard = app.before_closing(tokio::time::timeout(look, news)).await;
+        // The end of a run is news; that of its order only if it is not tried again.
+        (has_news, is_closing) = (matches!(heard, Some(Ok(()))), heard.is_none());
     }
-    find(kitchen, caller, id).await
 }
 
 /// One order, or why it is not here. Another's order is as unknown as one that never was.

@@ -225,6 +225,8 @@ pub fn order(params: &mut Params, headers: &HeaderMap, body: &[u8]) -> Result<Or
         max_in_flight: params.number("max_in_flight", 0, u64::MAX)?,
         expires_in_ms: params.number("expires_in_ms", 0, u64::MAX)?,
         timeout_ms: params.number("timeout_ms", 0, u64::MAX)?,
+        max_attempts: params.number("max_attempts", 0, u64::MAX)?,
+        retry_wait_ms: params.number("retry_wait_ms", 0, u64::MAX)?,
         ..OrderAsk::default()
     };
     if ask == OrderAsk::default() {

@@ -12,7 +12,7 @@ pub use super::wire_parts::{
 };
 pub use super::wire_recipe::RecipeView;
 use crate::domain::ask_lab::ArrivalsAsk;
-use crate::domain::job::{ErrorKind, Job, Status};
+use crate::domain::job::{ErrorKind, Job, OrderError, Status};
 use crate::domain::spec::Spec;
 use crate::model;
 
@@ -55,9 +55,15 @@ pub struct OrderView<'a> {
     /// The client's marks.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub labels: LabelsView<'a>,
-    /// Run time after which it fails.
+    /// Run time after which an attempt fails.
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub timeout_ms: Option<u64>,
+    /// Attempts it may have as long as they fail.
+    #[schema(minimum = 1, maximum = 10)]
+    pub max_attempts: u32,
+    /// Time between the first attempt and the second, doubled for each further one, up to a minute.
+    #[schema(minimum = 0, maximum = 60_000)]
+    pub retry_wait_ms: u64,
     /// Time after acceptance by which it must have begun.
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub expires_in_ms: Option<u64>,
@@ -70,9 +76,12 @@ pub struct OrderView<'a> {
     pub attempt: u32,
     /// The node that cooks it, or cooked it last; null where orders are kept in memory.
     pub node: Option<&'a str>,
-    /// Runs that did not come to their end, oldest first.
-    #[schema(max_items = 5)]
+    /// Runs after which it waited again, oldest first; the latest run is the order's own.
+    #[schema(max_items = 14)]
     pub attempts: Vec<AttemptView<'a>>,
+    /// Until when it waits for its next attempt after one that failed; null if it does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_attempt_at: Option<At>,
     /// Accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: At,
@@ -188,12 +197,15 @@ impl<'a> OrderView<'a> {
             seed: spec.seed,
             labels: LabelsView(&spec.labels),
             timeout_ms: spec.timeout.map(|d| d.as_millis() as u64),
+            max_attempts: spec.max_attempts.into(),
+            retry_wait_ms: spec.first_retry_wait.as_millis() as u64,
             expires_in_ms: spec.expires_in.map(|d| d.as_millis() as u64),
             retry_of: job.retry_of.map(|id| id.to_string()),
             traceparent: spec.traceparent.map(|trace| trace.to_string()),
             attempt: job.attempt,
             node: job.history.as_ref().and_then(|history| history.node.as_deref()),
-            attempts: job.history.iter().flat_map(|history| &history.attempts).map(AttemptView::new).collect(),
+            attempts: job.attempts().iter().map(|attempt| AttemptView::new(job, attempt)).collect(),
+            next_attempt_at: job.next_attempt_us().map(At),
             created_at: At(job.created_us),
             started_at: job.started_us.map(At),
             finished_at: job.finished_us.map(At),
@@ -214,7 +226,7 @@ impl<'a> OrderView<'a> {
                 values: ValuesView { recipe: &spec.recipe, values: &summary.values },
                 counter: CounterView::of(job, summary),
             }),
-            error: error(job),
+            error: job.error.as_ref().map(|error| OrderErrorView::new(job, error)),
             links: LinksView(job.id),
             id: job.id.text("ord_"),
         }
@@ -228,16 +240,18 @@ fn done_at_end(job: &Job) -> Done {
     })
 }
 
-fn error(job: &Job) -> Option<OrderErrorView<'_>> {
-    let error = job.error.as_ref()?;
-    Some(OrderErrorView {
-        problem: format!("/problems/{}", error.kind.name()),
-        kind: error.kind.name(),
-        title: title(error.kind),
-        detail: &error.detail,
-        dish: error.at.map(|at| at.dish),
-        step: error.at.map(|at| &*job.spec.step(at).name),
-    })
+impl<'a> OrderErrorView<'a> {
+    /// An error of this order.
+    pub(super) fn new(job: &'a Job, error: &'a OrderError) -> Self {
+        Self {
+            problem: format!("/problems/{}", error.kind.name()),
+            kind: error.kind.name(),
+            title: title(error.kind),
+            detail: &error.detail,
+            dish: error.at.map(|at| at.dish),
+            step: error.at.map(|at| &*job.spec.step(at).name),
+        }
+    }
 }
 
 fn title(kind: ErrorKind) -> &'static str {

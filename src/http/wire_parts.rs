@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::moment::At;
+use super::wire::OrderErrorView;
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Job, Status};
@@ -159,33 +160,36 @@ impl CounterView {
     }
 }
 
-/// A run that did not come to its end, after which the order waited again.
+/// A run after which the order waited again: it did not come to its end, or failed.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attempt)]
 pub struct AttemptView<'a> {
     /// Its number.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub attempt: u32,
-    /// Where it ran.
-    pub node: &'a str,
+    /// Where it ran; null where orders are kept in memory.
+    pub node: Option<&'a str>,
     /// Begun.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<At>,
     /// Noticed to be over.
     #[schema(value_type = String, format = DateTime)]
     pub ended_at: At,
-    /// `node_lost`: its node was not heard of for longer than a lease. `shutdown`: its node was shut down.
+    /// `node_lost`: its node was not heard of for longer than a lease. `shutdown`: its node was shut down. `failed`: see `error`.
     pub why: &'static str,
+    /// What it failed of; set exactly when it failed.
+    pub error: Option<OrderErrorView<'a>>,
 }
 
 impl<'a> AttemptView<'a> {
-    pub(super) fn new(attempt: &'a Attempt) -> Self {
+    pub(super) fn new(job: &'a Job, attempt: &'a Attempt) -> Self {
         Self {
             attempt: attempt.attempt,
-            node: &attempt.node,
+            node: Some(&*attempt.node).filter(|node| !node.is_empty()),
             started_at: attempt.started_us.map(At),
             ended_at: At(attempt.ended_us),
             why: attempt.why.name(),
+            error: attempt.error.as_ref().map(|error| OrderErrorView::new(job, error)),
         }
     }
 }

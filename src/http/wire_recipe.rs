@@ -122,6 +122,10 @@ impl Serialize for WorkView<'_> {
                 }
             }
             Work::Fault(fault) => map.serialize_entry("what", fault_name(fault))?,
+            Work::PassingFault { fault, attempts } => {
+                map.serialize_entry("what", fault_name(fault))?;
+                map.serialize_entry("on_attempts", &attempts)?;
+            }
         }
         if step.gil_held_percent != 100 {
             map.serialize_entry("gil_held_percent", &step.gil_held_percent)?;

@@ -12,7 +12,8 @@ use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
-use crate::domain::spec::Spec;
+use crate::domain::record::Totals;
+use crate::domain::spec::{ModelId, Spec};
 use crate::domain::summary;
 use crate::domain::trace::TraceParent;
 use crate::model::cancel::Reason;
@@ -35,6 +36,16 @@ pub(super) struct Cooking {
     pub(super) place: Mutex<Option<Client>>,
     pub(super) queue: Ns,
     pub(super) others: u32,
+}
+
+/// A run that is over, for the books of the house.
+struct Ended {
+    fence: Fence,
+    model: ModelId,
+    status: Status,
+    queue: Ns,
+    elapsed: Ns,
+    totals: Totals,
 }
 
 /// A new order, waiting.
@@ -87,19 +98,23 @@ impl Finisher for Cooking {
         let (summary, records) = summary::close(&run.spec, harvest, elapsed, events, sampled);
         let (kitchen, fence) = (&self.kitchen, Fence { id: run.id, attempt: self.attempt });
         kitchen.cooking.fetch_sub(1, Ordering::AcqRel);
-        kitchen.metrics.order_ended(run.spec.model, end.status, self.queue, Some((elapsed, &summary.totals)));
+        let (model, status, queue) = (run.spec.model, end.status, self.queue);
+        let ended = Ended { fence, model, status, queue, elapsed, totals: summary.totals };
         let finish = Finish {
             fence,
             status: end.status,
             error: end.error,
             finished_us: clock::wall_us(),
+            at: end.at,
+            accepted: run.start().saturating_sub(queue),
+            needs: self.room,
             concurrent_orders: self.others,
             summary,
             records,
         };
         match kitchen.store.finish(finish).at_once() {
             Ok(finished) => {
-                kitchen.written(fence, end.status, finished);
+                kitchen.written(&ended, finished);
                 kitchen.release(self.room);
                 self.leave_place(run);
                 kitchen.watchers.notify(run.id);
@@ -109,7 +124,7 @@ impl Finisher for Cooking {
                 let me = kitchen.clone();
                 kitchen.runtime.spawn(async move {
                     let finished = later.await;
-                    me.written(fence, end.status, finished);
+                    me.written(&ended, finished);
                     me.watchers.notify(fence.id);
                 });
                 kitchen.release(self.room);
@@ -131,20 +146,32 @@ impl Cooking {
 
 impl Kitchen {
     /// The end of a run is written, or refused.
-    fn written(&self, Fence { id, attempt }: Fence, status: Status, finished: Finished) {
+    fn written(&self, ended: &Ended, finished: Finished) {
+        let Ended { fence: Fence { id, attempt }, model, status, queue, elapsed, totals } = ended;
+        let (id, attempt) = (*id, *attempt);
         let reached = match finished {
-            Finished::Written => Some(status),
-            Finished::Again => Some(Status::Queued),
-            Finished::Stale => None,
+            Finished::Written => {
+                self.gate.ended();
+                self.metrics.order_ended(*model, *status, *queue, Some((*elapsed, totals)));
+                *status
+            }
+            Finished::Again => {
+                self.metrics.attempts_again.inc();
+                Status::Queued
+            }
+            Finished::Stale => {
+                self.metrics.stale_writes.inc();
+                tracing::warn!(order = %id, attempt, "stale end of a run refused");
+                self.runs().remove(&id);
+                return;
+            }
         };
-        if let Some(reached) = reached {
-            self.gate.ended();
-            self.journal.write(id, reached);
-            tracing::debug!(order = %id, attempt, status = reached.name(), "ended");
-        } else {
-            self.metrics.stale_writes.inc();
-            tracing::warn!(order = %id, attempt, "stale end of a run refused");
-        }
+        self.journal.write(id, reached);
+        tracing::debug!(order = %id, attempt, status = reached.name(), "ended");
         self.runs().remove(&id);
+        if finished == Finished::Again {
+            // It may have to wait for its next try.
+            self.deadlines.notify_one();
+        }
     }
 }

@@ -152,6 +152,7 @@ impl Kitchen {
             });
             return;
         }
+        let spec = job.spec.in_attempt(job.life().failed + 1);
         let cooking = Cooking {
             attempt: job.attempt,
             room,
@@ -160,7 +161,7 @@ impl Kitchen {
             others: self.cooking.fetch_add(1, Ordering::AcqRel),
             kitchen: me,
         };
-        let run = Arc::new(Run::new(job.id, job.spec, Arc::new(cooking)));
+        let run = Arc::new(Run::new(job.id, spec, Arc::new(cooking)));
         self.journal.write(job.id, Status::Running);
         self.runs().insert(job.id, Active { run: run.clone(), attempt: job.attempt });
         // Looked at after it can be found: whoever abandons sees the run, or the run sees this.

@@ -97,7 +97,7 @@ pub struct Kitchen {
     /// What happened lately to all orders.
     pub journal: Journal,
     gate: Gate,
-    /// Rings when an order with a start deadline comes in.
+    /// Rings when an order with a start deadline comes in, or one begins to wait for another try.
     deadlines: Arc<Notify>,
     turn: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,

@@ -63,18 +63,18 @@ impl Kitchen {
         self.watchers.notify(job.id);
     }
 
-    /// Ends waiting orders whose start deadline has passed; answers when the next one does.
+    /// Ends waiting orders whose start deadline has passed, starts those that waited for another try; answers when to look again.
     async fn lapse(&self) -> Option<Ns> {
         let lapsed = self.store.lapse(clock::now(), clock::wall_us()).await;
         lapsed.jobs.iter().for_each(|job| self.ended_waiting(job));
-        if !lapsed.jobs.is_empty() {
+        if lapsed.is_ready || !lapsed.jobs.is_empty() {
             self.pump();
         }
         lapsed.next
     }
 }
 
-/// Watches start deadlines as long as the kitchen lives; `bell` rings when there is a new one.
+/// Watches start deadlines and waits for another try as long as the kitchen lives; `bell` rings when there is a new one.
 pub(super) async fn mind_deadlines(kitchen: Weak<Kitchen>, bell: Arc<Notify>) {
     loop {
         let Some(now) = kitchen.upgrade() else { return };

@@ -37,7 +37,7 @@ pub(super) fn demands(spec: &Spec) -> Demands {
             Work::Iterations(n) => sum.cpu += n as f64 * SECONDS_PER_ITERATION,
             Work::Burn(d) => sum.cpu += d.as_secs_f64(),
             Work::Counter { increments, .. } => sum.cpu += f64::from(increments) * SECONDS_PER_INCREMENT,
-            Work::Exchange { .. } | Work::Fault(_) => {}
+            Work::Exchange { .. } | Work::Fault(_) | Work::PassingFault { .. } => {}
         }
     }
     sum

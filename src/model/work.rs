@@ -97,7 +97,8 @@ pub fn perform(work: Work, cancel: &Cancel, hold: Option<Hold<'_>>, begun: impl 
         }
         // Of one's own: who shares a counter does not come here.
         Work::Counter { increments, locked } => counted(&Counter::default(), (increments, locked), cancel, hold, begun),
-        Work::Fault(fault) => measured(begun, || fail(fault, cancel)),
+        // What a run is given says which attempt it is; without that it is the first.
+        Work::Fault(fault) | Work::PassingFault { fault, .. } => measured(begun, || fail(fault, cancel)),
     }
 }
 

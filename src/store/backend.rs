@@ -147,6 +147,16 @@ pub struct Want {
     pub room: Room,
 }
 
+impl Want {
+    /// All that wait, of so many models: for a node that is alone with its database, which nobody else could spare the work.
+    #[must_use]
+    pub fn all(models: usize) -> Self {
+        let lanes = (0..models as i16).map(Lane).chain([Lane::STAFFED]);
+        let room = Room { threads: u32::MAX, children: u32::MAX };
+        Self { lanes: lanes.map(|lane| (lane, u32::MAX)).collect(), room }
+    }
+}
+
 /// An order this node holds now.
 #[derive(Clone, Debug)]
 pub struct Taken {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::Overlay;
 use super::backend::{Ended, Lane};
 use super::packed;
-use crate::domain::job::{Attempt, Broken, ErrorKind, Job, OrderError, Status};
+use crate::domain::job::{Attempt, Broken, ErrorKind, Job, OrderError, Status, lost_and_failed};
 use crate::domain::life::{Happening, Life};
+use crate::domain::spec::Spec;
 
 /// What becomes of it.
 pub(super) enum Fate {
@@ -19,11 +20,14 @@ pub(super) enum Fate {
 }
 
 /// A grant is over without an end; `broken` is its run, if that had begun, and joins those before it.
-pub(super) fn of_broken_off(overlay: &mut Overlay, lane: Lane, broken: Option<Attempt>) -> Fate {
+pub(super) fn of_broken_off(overlay: &mut Overlay, spec: &Spec, lane: Lane, broken: Option<Attempt>) -> Fate {
     let Overlay { grant: attempt, cancel_requested, .. } = *overlay;
-    let lost = overlay.attempts.len() as u32;
-    let life = |status| Life { status, attempt, cancel_requested, lost, ..Life::NEW };
+    let (lost, failed) = lost_and_failed(&overlay.attempts);
+    let life =
+        |status| Life { status, attempt, cancel_requested, lost, failed, max_attempts: spec.max_attempts.into() };
+    let failure = broken.as_ref().filter(|run| run.why == Broken::Failed).map(|run| run.error.clone());
     let next = match broken {
+        Some(_) if failure.is_some() => life(Status::Running).after(Happening::Broke { attempt }),
         Some(_) => life(Status::Running).after(Happening::Lost { attempt }),
         None if cancel_requested => life(Status::Queued).after(Happening::Cancel),
         None => Some(life(Status::Queued)),
@@ -31,7 +35,11 @@ pub(super) fn of_broken_off(overlay: &mut Overlay, lane: Lane, broken: Option<At
     overlay.attempts.extend(broken);
     match next.map(|life| life.status) {
         Some(Status::Canceled) => Fate::Ends(Status::Canceled, None),
-        Some(Status::Failed) => Fate::Ends(Status::Failed, Some(lost_too_often(&overlay.attempts))),
+        // Failed: a cancel had been noted meanwhile, or it was its last try.
+        Some(Status::Failed) => {
+            let error = failure.unwrap_or_else(|| Some(lost_too_often(&overlay.attempts)));
+            Fate::Ends(Status::Failed, error)
+        }
         _ if lane == Lane::ALONE => Fate::Ends(Status::Failed, Some(without_its_comparison())),
         _ => Fate::Waits,
     }
@@ -45,6 +53,7 @@ pub(super) fn lost_run(overlay: &Overlay, nameless: &Arc<str>, now_us: i64) -> O
         started_us: overlay.started_us,
         ended_us: now_us,
         why: Broken::NodeLost,
+        error: None,
     })
 }
 
@@ -59,8 +68,9 @@ pub(super) fn ended(mut job: Job, status: Status, error: Option<OrderError>, now
 }
 
 fn lost_too_often(attempts: &[Attempt]) -> OrderError {
+    let lost = attempts.iter().filter(|run| run.why != Broken::Failed);
     let runs: Vec<_> =
-        attempts.iter().map(|run| format!("attempt {} on {} ({})", run.attempt, run.node, run.why.name())).collect();
+        lost.map(|run| format!("attempt {} on {} ({})", run.attempt, run.node, run.why.name())).collect();
     OrderError { kind: ErrorKind::Lost, detail: format!("its runs were lost: {}", runs.join(", ")), at: None }
 }
 

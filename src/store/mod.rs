@@ -8,6 +8,7 @@ pub mod backend;
 mod durable;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod fate;
+mod format_1;
 mod memory;
 pub mod packed;
 #[cfg(feature = "postgres")]
@@ -58,13 +59,13 @@ pub trait Store: Send + Sync {
     /// to comparisons' orders; without it they are left where they are.
     fn claim(&self, free: Room, alone: bool, place: Places<'_>, now: Ns, now_us: i64) -> Vec<(Job, Room)>;
 
-    /// Ends waiting orders whose start deadline has passed.
+    /// Ends waiting orders whose start deadline has passed, and puts in line those that have waited long enough for another try.
     fn lapse(&self, now: Ns, now_us: i64) -> Reply<Lapsed>;
 
     /// How full the house is for this client, and for everybody.
     fn fill(&self, client: &Client) -> (Fill, Fill);
 
-    /// Writes the end of a run.
+    /// Writes the end of a run. If it failed and its order may be tried again, the order waits for that.
     fn finish(&self, finish: Finish) -> Reply<Finished>;
 
     /// Cancels a waiting order, marks a running one.

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::format_1;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, History, Job, Status};
 use crate::domain::record::StepRecord;
 
 /// Number of the layout that is written.
-pub const FORMAT: i16 = 1;
+pub const FORMAT: i16 = 2;
 
 #[derive(Serialize)]
 struct Out<'a>(&'a Job, &'a [StepRecord]);
@@ -43,14 +44,35 @@ pub fn pack(job: &Job, records: &[StepRecord]) -> Box<[u8]> {
 /// The job alone; `None` if these are not bytes of this format.
 #[must_use]
 pub fn job(bytes: &[u8]) -> Option<Job> {
-    postcard::take_from_bytes(bytes).ok().map(|(job, _)| job)
+    job_of(FORMAT, bytes)
 }
 
 /// The records alone; `None` if these are not bytes of this format.
 #[must_use]
 pub fn records(bytes: &[u8]) -> Option<Vec<StepRecord>> {
-    let (_, rest) = postcard::take_from_bytes::<Job>(bytes).ok()?;
-    postcard::from_bytes(rest).ok()
+    records_of(FORMAT, bytes)
+}
+
+/// The job alone, from bytes of any format there ever was; `None` if it is a later one, or these are no such bytes.
+#[must_use]
+pub fn job_of(format: i16, bytes: &[u8]) -> Option<Job> {
+    parts(format, bytes).map(|(job, _)| job)
+}
+
+/// The records alone, as [`job_of`].
+#[must_use]
+pub fn records_of(format: i16, bytes: &[u8]) -> Option<Vec<StepRecord>> {
+    // Their layout has always been the same.
+    parts(format, bytes).and_then(|(_, rest)| postcard::from_bytes(rest).ok())
+}
+
+/// The job, and the bytes of its records.
+fn parts(format: i16, bytes: &[u8]) -> Option<(Job, &[u8])> {
+    match format {
+        1 => postcard::take_from_bytes::<format_1::Job1>(bytes).ok().map(|(job, rest)| (job.into(), rest)),
+        FORMAT => postcard::take_from_bytes(bytes).ok(),
+        _ => None,
+    }
 }
 
 /// Ids of a group as one column, 16 bytes each.

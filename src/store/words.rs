@@ -70,8 +70,10 @@ pub enum Refused {
 pub struct Lapsed {
     /// They are `Expired` now.
     pub jobs: Vec<Job>,
-    /// On the monotonic clock; `None` if no waiting order has a deadline.
+    /// Or the next wait for another try is over; on the monotonic clock, `None` if nothing is waited for.
     pub next: Option<Ns>,
+    /// Orders have waited long enough for another try, and are in line for it.
+    pub is_ready: bool,
 }
 
 /// Staff that is free, or needed.
@@ -111,6 +113,12 @@ pub struct Finish {
     pub error: Option<OrderError>,
     /// When, microseconds since 1970.
     pub finished_us: i64,
+    /// The same on the monotonic clock.
+    pub at: Ns,
+    /// When its order was accepted, on that clock.
+    pub accepted: Ns,
+    /// What must be free before another run can start.
+    pub needs: Room,
     /// Other orders that were running when it started.
     pub concurrent_orders: u32,
     /// Its figures.
@@ -253,7 +261,7 @@ pub struct Capacity {
 pub enum Finished {
     /// It is written.
     Written,
-    /// The order waits again: its run was broken off by no fault of its own.
+    /// The order waits again: its run was broken off by no fault of its own, or failed and may be tried again.
     Again,
     /// Refused: this fence may not write (any more).
     Stale,

@@ -187,8 +187,8 @@ MEANING = [
     ),
     (
         {"placeComparison", "placeForecast"},
-        r"/work/(model|setup|preset|isolation|labels|seed|timeout_ms|expires_in_ms|max_in_flight)",
-        r"^is the line-up's business",
+        r"/work/(model|setup|preset|isolation|labels|seed|timeout_ms|expires_in_ms|max_in_flight|max_attempts)",
+        r"^is the comparison's business",
         "the work of a comparison is an order but for these fields, and has its schema",
     ),
     (

@@ -17,6 +17,7 @@ fn broken(house: &House, fence: Fence) -> What {
         started_us: Some(1),
         ended_us: house.now_us(),
         why: Broken::Shutdown,
+        error: None,
     };
     What::Returned { attempt: Some(attempt), turn: 0 }
 }

@@ -14,6 +14,7 @@ mod access_routes;
 #[cfg(feature = "tls")]
 mod access_tls;
 mod arrivals;
+mod attempts;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod backend_contract;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -93,6 +94,7 @@ mod simulate;
 mod sqlite_file;
 mod sse;
 mod store_contract;
+mod store_contract_again;
 mod store_contract_door;
 mod store_contract_kept;
 mod store_contract_life;

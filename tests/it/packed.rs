@@ -1,10 +1,12 @@
 //! Bytes of every format there ever was: orders that were kept by an earlier version are read by this one.
 //!
-//! If `format_1_is_read_as_it_was_written` fails, what an order is made of has changed. Do not change the file: databases hold
-//! such bytes. Raise `packed::FORMAT`, teach `packed::job` and `packed::records` the old layout, and add a file of the new one
+//! If `every_format_is_read_as_it_was_written` fails, what an order is made of has changed. Do not change the file: databases hold
+//! such bytes. Raise `packed::FORMAT`, teach `packed::job_of` the old layout, and add a file of the new one
 //! here. It deliberately compares values, so that it also tells when bytes are read as something else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{Attempt, Broken, ErrorKind, History, Job, OrderError, Status};
@@ -15,8 +17,8 @@ use pasta_fasta::store::packed;
 
 use crate::store_contract::{NONE, NOW_US, end_of, new_job};
 
-fn golden() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/order-format-1.bin")
+fn golden(format: i16) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/order-format-{format}.bin"))
 }
 
 /// An order that has everything an order can have.
@@ -30,6 +32,7 @@ fn order() -> (Job, Vec<StepRecord>) {
         started_us: Some(NOW_US + i64::from(attempt)),
         ended_us: NOW_US + 50,
         why,
+        error: None,
     };
     let used =
         ProcessUse { pid: 4_711, cpu: 1, peak_rss_bytes: 2, switches: [3, 4], faults: [5, 6], ..ProcessUse::default() };
@@ -41,7 +44,11 @@ fn order() -> (Job, Vec<StepRecord>) {
     job.cancel_requested = true;
     job.error = Some(OrderError { kind: ErrorKind::Lost, detail: "ü, \"quoted\"\u{0}".to_owned(), at: Some(at) });
     job.summary = Some(Box::new(summary));
-    let attempts = vec![run(1, Broken::NodeLost), run(2, Broken::Shutdown)];
+    let failure = OrderError { kind: ErrorKind::Exit, detail: "code 3".to_owned(), at: Some(at) };
+    let failed = Attempt { error: Some(failure), ..run(3, Broken::Failed) };
+    let attempts = vec![run(1, Broken::NodeLost), run(2, Broken::Shutdown), failed];
+    let spec = Arc::make_mut(&mut job.spec);
+    (spec.max_attempts, spec.first_retry_wait) = (3, Duration::from_millis(250));
     job.history = Some(Box::new(History { node: Some("kitchen-2".into()), attempts }));
     let ran = StepRecord {
         worker: Worker { pid: 4_711, tid: 4_712 },
@@ -57,22 +64,33 @@ fn order() -> (Job, Vec<StepRecord>) {
     (job, vec![ran, StepRecord::unrun(StepRef { dish: u32::MAX, step: 0 }, Outcome::Skipped)])
 }
 
+/// What it was in format 1, which knew no other try.
+fn order_1() -> (Job, Vec<StepRecord>) {
+    let (mut job, records) = order();
+    let spec = Arc::make_mut(&mut job.spec);
+    (spec.max_attempts, spec.first_retry_wait) = (1, Duration::from_secs(1));
+    job.history.as_mut().unwrap().attempts.truncate(2);
+    (job, records)
+}
+
 #[test]
-fn format_1_is_read_as_it_was_written() {
-    let bytes = std::fs::read(golden()).unwrap();
-    let (job, records) = order();
-    assert_eq!(packed::job(&bytes), Some(job));
-    assert_eq!(packed::records(&bytes), Some(records));
+fn every_format_is_read_as_it_was_written() {
+    for (format, (job, records)) in [(1, order_1()), (2, order())] {
+        let bytes = std::fs::read(golden(format)).unwrap();
+        assert_eq!(packed::job_of(format, &bytes), Some(job), "format {format}");
+        assert_eq!(packed::records_of(format, &bytes), Some(records), "format {format}");
+        assert_eq!(packed::job_of(3, &bytes), None, "a later format is guessed");
+    }
 }
 
 #[test]
 fn the_format_that_is_written_is_the_latest_that_is_kept_here() {
-    assert_eq!(packed::FORMAT, 1, "a new format needs a file here");
+    assert_eq!(packed::FORMAT, 2, "a new format needs a file here");
     let (job, records) = order();
     let bytes = packed::pack(&job, &records);
     // That of a new format is written here, to be committed.
-    if !golden().exists() {
-        std::fs::write(golden(), &bytes).unwrap();
+    if !golden(packed::FORMAT).exists() {
+        std::fs::write(golden(packed::FORMAT), &bytes).unwrap();
     }
-    assert_eq!(*bytes, *std::fs::read(golden()).unwrap(), "see the head of this file");
+    assert_eq!(*bytes, *std::fs::read(golden(packed::FORMAT)).unwrap(), "see the head of this file");
 }

@@ -29,9 +29,15 @@ pub(crate) struct Event {
 impl Event {
     /// Its number within the first attempt.
     pub(crate) fn seq(&self) -> Option<u32> {
+        let (attempt, seq) = self.numbers()?;
+        assert_eq!(attempt, 1);
+        Some(seq)
+    }
+
+    /// Its attempt, and its number within that.
+    pub(crate) fn numbers(&self) -> Option<(u32, u32)> {
         let (attempt, seq) = self.id.as_deref()?.split_once('.')?;
-        assert_eq!(attempt, "1");
-        seq.parse().ok()
+        Some((attempt.parse().ok()?, seq.parse().ok()?))
     }
 
     /// The dish and the step it tells of.

@@ -2,7 +2,7 @@
 //! end, with its own way to make an empty store.
 //!
 //! It deliberately knows no kitchen: who may call what when is the caller's business, what holds afterwards is checked here. The
-//! clauses are in `store_contract_life.rs`, `store_contract_door.rs` and `store_contract_kept.rs`.
+//! clauses are in `store_contract_life.rs`, `_again.rs`, `_door.rs` and `_kept.rs`.
 
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,10 +26,13 @@ use pasta_fasta::store::{
 
 use tokio::runtime::Runtime;
 
-use crate::{store_contract_door as door, store_contract_kept as kept, store_contract_life as life};
+use crate::{
+    store_contract_again as again, store_contract_door as door, store_contract_kept as kept,
+    store_contract_life as life,
+};
 
 /// A store whose answers are waited for.
-pub(crate) struct Blocking(Arc<dyn Store>);
+pub(crate) struct Blocking(pub(crate) Arc<dyn Store>);
 
 /// Where answers are waited for, and where the stores' own tasks run.
 pub(crate) fn runtime() -> &'static Runtime {
@@ -48,8 +51,9 @@ impl Blocking {
     pub(crate) fn lapse(&self, now: Ns, now_us: i64) -> Lapsed { runtime().block_on(self.0.lapse(now, now_us)) }
     pub(crate) fn fill(&self, client: &Client) -> (Fill, Fill) { self.0.fill(client) }
     pub(crate) fn finish(&self, finish: Finish) -> Option<()> {
-        (runtime().block_on(self.0.finish(finish)) == Finished::Written).then_some(())
+        (self.ends(finish) == Finished::Written).then_some(())
     }
+    pub(crate) fn ends(&self, finish: Finish) -> Finished { runtime().block_on(self.0.finish(finish)) }
     pub(crate) fn request_cancel(&self, id: OrderId, now_us: i64) -> CancelAnswer {
         runtime().block_on(self.0.request_cancel(id, now_us)).unwrap()
     }
@@ -87,6 +91,9 @@ const CLAUSES: &[Clause] = &[
     ("who has not begun by his deadline is expired, never begun", door::lapsed),
     ("a list can be of one client's orders", door::owned),
     ("only the run that holds the fence writes the end, once", life::fenced),
+    ("a failed run is tried again until one succeeds or none is left", again::until_one_succeeds_or_none_is_left),
+    ("what would fail again is not tried again", again::not_what_would_come_again),
+    ("who waits for another try is not in line, and can be stopped", again::not_before_its_time),
     ("an end is written as it is handed in", life::end_is_kept),
     ("a cancel meets every state", life::cancel_meets_every_state),
     ("no two claimants get the same order", life::claimed_by_one),
@@ -125,6 +132,8 @@ pub(crate) fn new_job(ids: &Ids, needs: Room) -> NewJob {
         expires_in: None,
         traceparent: None,
         labels: Box::default(),
+        max_attempts: 1,
+        first_retry_wait: Duration::ZERO,
     };
     let job = Job {
         id: ids.next(NOW_US),
@@ -183,7 +192,9 @@ pub(crate) fn end_of(id: OrderId, status: Status, finished_us: i64) -> Finish {
         events: 7,
     };
     let fence = Fence { id, attempt: 1 };
-    Finish { fence, status, error: None, finished_us, concurrent_orders: 9, summary, records: Vec::new() }
+    let (at, accepted, needs) = (10_000, 1_000, NONE);
+    let records = Vec::new();
+    Finish { fence, status, error: None, finished_us, at, accepted, needs, concurrent_orders: 9, summary, records }
 }
 
 /// The order as the store has it.

@@ -167,7 +167,10 @@ function follow(id) {
     at("narration").replaceChildren();
     showOrder(order);
   });
-  on("order.running", showOrder);
+  on("order.running", (order) => {
+    finished = 0; // an attempt begins from nothing
+    showOrder(order);
+  });
   on("step.started", narrate);
   on("step.finished", (step) => {
     finished += 1;

@@ -6,7 +6,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::super::backend::{Change, Down, Lane, Taken, Tidied, What};
+use super::super::backend::{Change, Down, Lane, Taken, Tidied, Want, What};
 use super::super::memory::OVERHEAD_BYTES;
 use super::super::shares::Load;
 use super::super::{Fence, NewJob};
@@ -54,6 +54,23 @@ pub(super) async fn take_up(house: Weak<House>) {
     }
 }
 
+/// Takes back what was given back for another try, where nobody else can take it up.
+pub(super) async fn take_back(house: Weak<House>) {
+    loop {
+        let Some(hungry) = house.upgrade().map(|house| house.hungry.clone()) else { return };
+        // Now and then only to see whether the house still stands.
+        if tokio::time::timeout(LOOK, hungry.notified()).await.is_err() {
+            continue;
+        }
+        let Some(now) = house.upgrade() else { return };
+        if !now.is_closed() && now.take().await.is_err() {
+            drop(now);
+            tokio::time::sleep(DEAF).await;
+            hungry.notify_one();
+        }
+    }
+}
+
 /// Hears what others say, for as long as the house stands.
 pub(super) async fn hear(house: Weak<House>) {
     loop {
@@ -96,8 +113,11 @@ impl House {
 
     /// Takes up orders.
     pub(super) async fn take(&self) -> Result<(), Down> {
-        let want = locked(&self.holdings).want(&self.me.hands);
-        if self.backend.is_shared() && want.lanes.is_empty() {
+        let want = match self.backend.is_shared() {
+            true => locked(&self.holdings).want(&self.me.hands),
+            false => Want::all(self.me.hands.len()),
+        };
+        if want.lanes.is_empty() {
             return Ok(());
         }
         let taken = self.backend.take(want).await?;
@@ -118,7 +138,11 @@ impl House {
         }
         locked(&self.holdings).add(id, Held::new(attempt, lane, needs, job.owner.clone(), load(&job)));
         let accepted = clock::now().saturating_sub(clock::ns(waited));
+        let is_resting = job.next_attempt_us().is_some();
         self.adopt(NewJob { job, accepted, needs, alone: lane == Lane::ALONE });
+        if is_resting {
+            locked(&self.holdings).rest(id);
+        }
     }
 
     /// An order is written as this node's, and waits here.

@@ -35,17 +35,22 @@ impl House {
         told.await.unwrap_or(false).then_some(job)
     }
 
-    /// The change that gives back an order whose run is broken off by the end of this node.
-    pub(super) fn returned(&self, job: &Job, ended_us: i64) -> Option<Change> {
-        let fence = Fence { id: job.id, attempt: locked(&self.holdings).attempt(job.id)? };
-        let attempt = Attempt {
-            attempt: fence.attempt,
+    /// The change that gives back an order whose run is over without an end; `None` if it is not this node's any more.
+    pub(super) fn returned(&self, id: OrderId, attempt: Attempt) -> Option<Change> {
+        let held = locked(&self.holdings).attempt(id).filter(|held| *held == attempt.attempt)?;
+        Some(Change { fence: Fence { id, attempt: held }, what: What::Returned { attempt: Some(attempt), turn: 0 } })
+    }
+
+    /// A run that is broken off by the end of this node.
+    pub(super) fn shut_down(&self, job: &Job, ended_us: i64) -> Attempt {
+        Attempt {
+            attempt: job.attempt,
             node: self.me.node.clone(),
             started_us: job.started_us,
             ended_us,
             why: Broken::Shutdown,
-        };
-        Some(Change { fence, what: What::Returned { attempt: Some(attempt), turn: 0 } })
+            error: None,
+        }
     }
 
     pub(super) async fn cancel_elsewhere(&self, id: OrderId, now_us: i64) -> Result<CancelAnswer, Down> {

@@ -32,6 +32,8 @@ enum Stage {
     /// It is being written for the first time, and this node has it if that succeeds.
     Promised,
     Waiting,
+    /// It waits for another try, and keeps nobody else from being taken up.
+    Resting,
     Begun {
         at: Ns,
         started_us: i64,
@@ -85,6 +87,14 @@ impl Holdings {
         }
     }
 
+    /// It is not to begin for a while.
+    pub(super) fn rest(&mut self, id: OrderId) {
+        let Some(held) = self.held.get_mut(&id).filter(|held| held.stage == Stage::Waiting) else { return };
+        held.stage = Stage::Resting;
+        let lane = held.lane;
+        self.leave(lane);
+    }
+
     /// The grant an order is held under; `None` if it is not, or no longer.
     pub(super) fn attempt(&self, id: OrderId) -> Option<u32> {
         self.held.get(&id).filter(|held| held.stage != Stage::Lost).map(|held| held.attempt)
@@ -103,6 +113,9 @@ impl Holdings {
     /// A run begins.
     pub(super) fn begin(&mut self, id: OrderId, at: Ns, started_us: i64, queue_ns: u64) {
         let Some(held) = self.held.get_mut(&id) else { return };
+        if held.stage == Stage::Resting {
+            *self.in_hand.entry(held.lane).or_default() += 1;
+        }
         held.stage = Stage::Begun { at, started_us, queue_ns, is_noted: false };
         self.begun += 1;
         self.free.threads = self.free.threads.saturating_sub(held.needs.threads);
@@ -112,9 +125,9 @@ impl Holdings {
     /// A run is over, or a waiting order about to end: its end is being written.
     pub(super) fn over(&mut self, id: OrderId) {
         let Some(held) = self.held.get_mut(&id).filter(|held| held.stage != Stage::Lost) else { return };
-        if held.stage != Stage::Over {
-            held.stage = Stage::Over;
-            let lane = held.lane;
+        let before = std::mem::replace(&mut held.stage, Stage::Over);
+        let lane = held.lane;
+        if !matches!(before, Stage::Over | Stage::Resting) {
             self.leave(lane);
         }
     }
@@ -128,7 +141,7 @@ impl Holdings {
     /// No longer held.
     pub(super) fn let_go(&mut self, id: OrderId) -> Option<Held> {
         let held = self.held.remove(&id)?;
-        if held.stage != Stage::Over {
+        if !matches!(held.stage, Stage::Over | Stage::Resting) {
             self.leave(held.lane);
         }
         Some(held)
@@ -138,10 +151,13 @@ impl Holdings {
     pub(super) fn lose(&mut self, fence: Fence) -> bool {
         let held = self.held.get_mut(&fence.id).filter(|held| held.attempt == fence.attempt);
         // What is over may just have been written: whether it was good is told by that write.
-        let Some(held) = held.filter(|held| matches!(held.stage, Stage::Waiting | Stage::Begun { .. })) else {
-            return false;
-        };
-        held.stage = Stage::Lost;
+        let held = held.filter(|held| matches!(held.stage, Stage::Waiting | Stage::Resting | Stage::Begun { .. }));
+        let Some(held) = held else { return false };
+        let before = std::mem::replace(&mut held.stage, Stage::Lost);
+        if before == Stage::Resting {
+            // Whoever lets it go takes it off.
+            *self.in_hand.entry(held.lane).or_default() += 1;
+        }
         true
     }
 

@@ -29,7 +29,7 @@ use super::shares::{Load, Shares};
 use super::{Bounds, Fence, News, Room, packed};
 use crate::clock;
 use crate::domain::id::OrderId;
-use crate::domain::job::{Job, Status};
+use crate::domain::job::{Broken, Job, Status};
 
 /// Ended orders a node remembers beside the database: whoever holds an answer open reads them at once.
 const LATELY_ENDED: usize = 4_096;
@@ -127,6 +127,8 @@ impl Durable {
             runtime.spawn(clerk::take_up(Arc::downgrade(&house)));
             runtime.spawn(clerk::hear(Arc::downgrade(&house)));
             keeper::start(&house);
+        } else {
+            runtime.spawn(clerk::take_back(Arc::downgrade(&house)));
         }
         Ok(Self(house))
     }
@@ -184,10 +186,15 @@ impl House {
             What::Ended(end) if is_good => self.desk.conclude(&end.job, &end.packed),
             What::Ended(_) | What::Returned { .. } => self.desk.let_go(id),
         }
+        let is_tried_again = matches!(what, What::Returned { attempt: Some(run), .. } if run.why == Broken::Failed);
         if let Some(held) = locked(&self.holdings).let_go(id) {
             locked(&self.shares).give_back(&held.owner, held.load);
+            if is_tried_again && is_good {
+                // It waits for any node now; whoever takes it up lets it rest until it is time.
+                locked(&self.tags).added(held.lane, 0);
+            }
         }
-        if self.backend.is_shared() {
+        if self.backend.is_shared() || is_tried_again {
             self.hungry.notify_one();
         }
     }

@@ -22,7 +22,7 @@ use super::{Durable, locked};
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{ErrorKind, Job, OrderError, Status};
+use crate::domain::job::{ErrorKind, Job, Status};
 use crate::domain::life::Happening;
 use crate::domain::live::Live;
 use crate::domain::record::StepRecord;
@@ -82,15 +82,14 @@ impl Store for Durable {
     }
 
     fn lapse(&self, now: Ns, now_us: i64) -> Reply<Lapsed> {
-        let (jobs, next) = self.0.desk.lapsed(now);
-        if jobs.is_empty() {
-            return Reply::now(Lapsed { jobs, next });
+        let (late, mut lapsed) = self.0.desk.lapsed(now);
+        if late.is_empty() {
+            return Reply::now(lapsed);
         }
         let house = self.0.clone();
         Reply::later(async move {
-            let mut lapsed = Lapsed { jobs: Vec::new(), next };
-            for mut job in jobs {
-                job.error = Some(OrderError::expired());
+            for mut job in late {
+                job.error = Some(job.error_when_late());
                 lapsed.jobs.extend(house.end_waiting(job, Happening::Expire, now_us).await);
             }
             lapsed
@@ -105,12 +104,15 @@ impl Store for Durable {
         let house = &self.0;
         let (id, finished_us) = (finish.fence.id, finish.finished_us);
         let is_shutdown = finish.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Shutdown);
+        let failed = house.desk.tries_again(&finish, &house.me.node);
         let Some((job, records)) = house.desk.ending(finish, house.bounds.retention_us) else {
             return Reply::now(Finished::Stale);
         };
         let goes_on = is_shutdown && !job.cancel_requested && !locked(&house.holdings).is_alone(id);
-        let (good, change) = if goes_on {
-            (Finished::Again, house.returned(&job, finished_us))
+        let (good, change) = if let Some(failed) = failed {
+            (Finished::Again, house.returned(id, failed))
+        } else if goes_on {
+            (Finished::Again, house.returned(id, house.shut_down(&job, finished_us)))
         } else {
             (Finished::Written, house.end_of(job, &records))
         };

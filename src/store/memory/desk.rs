@@ -10,14 +10,14 @@ use super::slots::{Body, Inner, Lane, Slot, Waiting, matches, weight};
 use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
-use crate::domain::job::{Job, OrderError, Status};
+use crate::domain::job::{Job, Status};
 use crate::domain::life::Happening;
 use crate::domain::record::StepRecord;
 use crate::domain::turns::Verdict;
 use crate::store::shares::{Load, TooMuch};
 use crate::store::{
-    CancelAnswer, Counts, DeleteAnswer, Finish, Here, Lapsed, Lookup, NewJob, Once, Page, Places, Query, Refused, Room,
-    Submitted, packed,
+    CancelAnswer, Counts, DeleteAnswer, Finish, Finished, Here, Lapsed, Lookup, NewJob, Once, Page, Places, Query,
+    Refused, Room, Submitted, packed,
 };
 
 /// Slots looked at for one page. A filter that matches rarely gets short pages with a cursor, not a long lock.
@@ -45,7 +45,7 @@ impl Memory {
         if let Some(once) = once {
             inner.keys.remember(once, batch.iter().map(|new| new.job.id).collect());
         }
-        batch.into_iter().for_each(|new| inner.enqueue(new));
+        batch.into_iter().for_each(|new| inner.enqueue(new, None));
         Ok(Submitted::Fresh)
     }
 
@@ -93,15 +93,23 @@ impl Memory {
             }
             inner.deadlines.pop_first();
             if waits && let Some(mut job) = inner.take_active(id) {
-                job.error = Some(OrderError::expired());
+                job.error = Some(job.error_when_late());
                 inner.end_waiting(job, Happening::Expire, now_us, &self.bounds);
                 lapsed.jobs.extend(inner.orders.get(&id).map(Slot::job));
             }
         }
-        lapsed
+        let (is_ready, ripe) = inner.ripen(now);
+        Lapsed { next: lapsed.next.into_iter().chain(ripe).min(), is_ready, ..lapsed }
     }
 
-    pub(in crate::store) fn finish_now(&self, finish: Finish) -> Option<()> {
+    pub(in crate::store) fn finish_now(&self, finish: Finish) -> Finished {
+        if self.waits_again(&finish) {
+            return Finished::Again;
+        }
+        self.end_now(finish).map_or(Finished::Stale, |()| Finished::Written)
+    }
+
+    fn end_now(&self, finish: Finish) -> Option<()> {
         let (mut job, records) = self.ending(finish, self.bounds.retention_us)?;
         // Not under the lock: everybody else waits for it.
         let mut bytes = packed::pack(&job, &records);

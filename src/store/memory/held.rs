@@ -4,21 +4,41 @@
 //! It deliberately writes nothing anywhere; between the two breaths the order looks as it did before.
 
 use super::Memory;
-use super::slots::{Body, Slot};
+use super::again::not_before;
+use super::slots::{Body, Inner, Slot};
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::life::Happening;
 use crate::domain::record::StepRecord;
-use crate::store::{Finish, NewJob};
+use crate::store::{Finish, Lapsed, NewJob};
+
+impl Inner {
+    fn withdraw_late(&mut self, now: Ns) -> (Vec<Job>, Option<Ns>) {
+        let mut late = Vec::new();
+        while let Some((at, id)) = self.deadlines.first().copied() {
+            let slot = self.orders.get_mut(&id).filter(|slot| slot.waits());
+            if slot.is_some() && at > now {
+                return (late, Some(at));
+            }
+            late.extend(slot.map(|slot| {
+                slot.is_withdrawn = true;
+                slot.job()
+            }));
+            self.deadlines.pop_first();
+        }
+        (late, None)
+    }
+}
 
 impl Memory {
-    /// Queues an order that another store has accepted.
+    /// Queues an order that another store has accepted, or that waits there for another try.
     pub(in crate::store) fn adopt(&self, new: NewJob) {
         let mut inner = self.inner();
         inner.counts.accepted += 1;
         inner.counts.by_status[Status::Queued as usize] += 1;
-        inner.enqueue(new);
+        let not_before = not_before(&new.job);
+        inner.enqueue(new, not_before);
     }
 
     /// The order as it is with this end, and its records; `None` if this fence may not write it (any more).
@@ -50,22 +70,12 @@ impl Memory {
         Some(job)
     }
 
-    /// Waiting orders whose start deadline has passed, withdrawn; and when the next one does.
-    pub(in crate::store) fn lapsed(&self, now: Ns) -> (Vec<Job>, Option<Ns>) {
+    /// Waiting orders whose start deadline has passed, withdrawn; and as [`Lapsed`] what else time has brought.
+    pub(in crate::store) fn lapsed(&self, now: Ns) -> (Vec<Job>, Lapsed) {
         let mut inner = self.inner();
-        let mut lapsed = Vec::new();
-        while let Some((at, id)) = inner.deadlines.first().copied() {
-            let slot = inner.orders.get_mut(&id).filter(|slot| slot.waits());
-            if slot.is_some() && at > now {
-                return (lapsed, Some(at));
-            }
-            lapsed.extend(slot.map(|slot| {
-                slot.is_withdrawn = true;
-                slot.job()
-            }));
-            inner.deadlines.pop_first();
-        }
-        (lapsed, None)
+        let (lapsed, late) = inner.withdraw_late(now);
+        let (is_ready, ripe) = inner.ripen(now);
+        (lapsed, Lapsed { jobs: Vec::new(), next: late.into_iter().chain(ripe).min(), is_ready })
     }
 
     /// All waiting orders, withdrawn.

@@ -3,6 +3,7 @@
 //! It deliberately loses everything with the process; ids tell that (410 `lost_on_restart`). A plain mutex because the
 //! longest hold is a page of a list; guards never cross an await.
 
+pub(super) mod again;
 mod desk;
 mod held;
 mod once;
@@ -100,7 +101,7 @@ impl Store for Memory {
     }
 
     fn finish(&self, finish: Finish) -> Reply<Finished> {
-        Reply::now(self.finish_now(finish).map_or(Finished::Stale, |()| Finished::Written))
+        Reply::now(self.finish_now(finish))
     }
 
     fn request_cancel(&self, id: OrderId, now_us: i64) -> Reply<Result<CancelAnswer, Down>> {

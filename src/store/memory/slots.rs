@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::shares::{Load, Shares};
 use super::super::{Counts, NewJob, Query, Room, packed};
+use super::again::Resting;
 use super::once::Keys;
 use super::{Bounds, OVERHEAD_BYTES};
 use crate::domain::Ns;
@@ -89,6 +90,8 @@ pub(super) struct Inner {
     pub(super) lines: Lines,
     /// Start deadlines of waiting orders, and of some that no longer wait.
     pub(super) deadlines: BTreeSet<(Ns, OrderId)>,
+    /// Orders that wait for another try, by the time until which they do, and some that no longer wait.
+    pub(super) resting: BTreeMap<(Ns, OrderId), Resting>,
     /// Entries of the lines whose order ended there, roughly.
     dead: usize,
     /// Ended orders with the time of their end, in that order.
@@ -116,16 +119,28 @@ impl Inner {
         }
     }
 
-    /// Puts an order at the end of its line.
-    pub(super) fn enqueue(&mut self, new: NewJob) {
+    /// Puts an order at the end of its line, or there when it is time.
+    pub(super) fn enqueue(&mut self, new: NewJob, not_before: Option<Ns>) {
         let NewJob { job, accepted, needs, alone } = new;
-        let lane = Self::lane_of(&job, needs, alone);
-        self.lines.lane(lane).push(&job.owner, Waiting { id: job.id, accepted, needs });
-        if let Some(within) = job.spec.expires_in {
-            self.deadlines.insert((accepted.saturating_add(within.as_nanos() as Ns), job.id));
-        }
+        self.line_up(&job, Self::lane_of(&job, needs, alone), accepted, needs, not_before);
         let (id, status, model) = (job.id, job.status, job.spec.model);
         self.orders.insert(id, Slot { status, model, is_withdrawn: false, body: Body::Active(Box::new(job)) });
+    }
+
+    /// The same of an order that has its slot.
+    pub(super) fn line_up(&mut self, job: &Job, lane: Lane, accepted: Ns, needs: Room, not_before: Option<Ns>) {
+        let waiting = Waiting { id: job.id, accepted, needs };
+        match not_before {
+            None => self.lines.lane(lane).push(&job.owner, waiting),
+            Some(at) => {
+                self.resting.insert((at, job.id), Resting { lane, owner: job.owner.clone(), waiting });
+            }
+        }
+        // Not of one that was lost with its node: it has no deadline any more.
+        let may_expire = job.life().after(Happening::Expire).is_some();
+        if let Some(within) = job.spec.expires_in.filter(|_| may_expire) {
+            self.deadlines.insert((accepted.saturating_add(within.as_nanos() as Ns), job.id));
+        }
     }
 
     /// Moves a waiting order to running; `None` if it no longer waits.

@@ -68,7 +68,7 @@ pub(super) struct Moment {
 impl Moment {
     /// A grant is over without an end: it waits again, or has ended by that.
     pub(super) fn again(self, mut kept: Kept, broken: Option<Attempt>, turn: Option<i64>) -> Move {
-        match fate::of_broken_off(&mut kept.overlay, kept.lane, broken) {
+        match fate::of_broken_off(&mut kept.overlay, &kept.job.spec, kept.lane, broken) {
             Fate::Ends(status, error) => self.end(kept, status, error),
             Fate::Waits => Move {
                 fence: Fence { id: kept.job.id, attempt: kept.overlay.grant },

@@ -26,7 +26,8 @@ impl House {
     pub(super) async fn steps(&self, id: OrderId) -> Result<Option<Vec<StepRecord>>, Down> {
         let found = self.reader().ask(sql_reads::BODY, &[&id.0]).await?;
         let Some(row) = found.first() else { return Ok(None) };
-        packed::records(rows::read_body(row, 0)?).map(Some).ok_or_else(|| rows::unreadable(row))
+        let (format, body) = rows::read_body(row, 0)?;
+        packed::records_of(format, body).map(Some).ok_or_else(|| rows::unreadable(row))
     }
 
     pub(super) async fn list(&self, query: Query) -> Result<Page, Down> {

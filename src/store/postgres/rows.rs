@@ -9,7 +9,6 @@ use tokio_postgres::types::Json;
 
 use crate::domain::job::{Attempt, Job, Status};
 use crate::store::backend::{Down, Lane};
-use crate::store::packed::FORMAT;
 use crate::store::{Overlay, Room, packed};
 
 /// An order that is here, active or ended.
@@ -28,7 +27,8 @@ pub(super) const KEPT_COLUMNS: usize = 13;
 impl Kept {
     /// A row whose first columns are those of `kept!` in `sql.rs`.
     pub(super) fn read(row: &Row) -> Result<Self, Down> {
-        let job = read_body(row, 11).and_then(|body| packed::job(body).ok_or_else(|| unreadable(row)))?;
+        let (format, body) = read_body(row, 11)?;
+        let job = packed::job_of(format, body).ok_or_else(|| unreadable(row))?;
         Self::above(row, job).map_err(|error| {
             tracing::error!(%error, "a row of the order store cannot be read");
             Down::Away
@@ -66,10 +66,9 @@ fn status(number: i16) -> Status {
 }
 
 /// The bytes of an order: two columns, the format and the body.
-pub(super) fn read_body(row: &Row, at: usize) -> Result<&[u8], Down> {
+pub(super) fn read_body(row: &Row, at: usize) -> Result<(i16, &[u8]), Down> {
     match (row.try_get(at), row.try_get(at + 1)) {
-        // The only format there has been; later ones are told apart here.
-        (Ok(FORMAT), Ok(body)) => Ok(body),
+        (Ok(format), Ok(body)) => Ok((format, body)),
         _ => Err(unreadable(row)),
     }
 }

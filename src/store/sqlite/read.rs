@@ -18,7 +18,8 @@ const SCAN: usize = 5_000;
 pub(super) fn steps(db: &Connection, id: OrderId) -> rusqlite::Result<Option<Vec<StepRecord>>> {
     let look = "SELECT format, body FROM orders WHERE id = ?1 AND status >= 2";
     let found = |row: &rusqlite::Row<'_>| {
-        packed::records(rows::body(row, 0)?).ok_or_else(|| rows::unreadable(1, "not an order"))
+        let (format, bytes) = rows::body(row, 0)?;
+        packed::records_of(format, bytes).ok_or_else(|| rows::unreadable(1, "not an order of a known format"))
     };
     db.prepare_cached(look)?.query_row([id.0], found).optional()
 }

@@ -10,7 +10,6 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Job, Status};
 use crate::store::backend::Lane;
-use crate::store::packed::FORMAT;
 use crate::store::{Counts, Overlay, Room, packed};
 
 /// An order that is here, active or ended.
@@ -48,7 +47,8 @@ impl Kept {
             node,
             attempts: attempts.map_err(|error| unreadable(6, error))?.unwrap_or_default(),
         };
-        let job = packed::job(body(row, 11)?).ok_or_else(|| unreadable(12, "not an order"))?;
+        let (format, bytes) = body(row, 11)?;
+        let job = packed::job_of(format, bytes).ok_or_else(|| unreadable(12, "not an order of a known format"))?;
         let needs = Room { threads: row.get(8)?, children: row.get(9)? };
         Ok(Self { job, overlay, lane: Lane(row.get(7)?), needs, bytes: row.get(10)? })
     }
@@ -72,12 +72,8 @@ pub(super) fn status(row: &Row<'_>, at: usize) -> rusqlite::Result<Status> {
 }
 
 /// The bytes of an order: two columns, the format and the body.
-pub(super) fn body<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<&'a [u8]> {
-    // The only one there has been; later ones are told apart here.
-    if row.get::<_, i16>(at)? != FORMAT {
-        return Err(unreadable(at, "a format of a later version"));
-    }
-    Ok(row.get_ref(at + 1)?.as_blob()?)
+pub(super) fn body<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<(i16, &'a [u8])> {
+    Ok((row.get(at)?, row.get_ref(at + 1)?.as_blob()?))
 }
 
 pub(super) fn unreadable(at: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {

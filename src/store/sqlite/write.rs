@@ -141,7 +141,7 @@ impl Author {
         mut kept: Kept,
         broken: Option<Attempt>,
     ) -> rusqlite::Result<Option<Kept>> {
-        match fate::of_broken_off(&mut kept.overlay, kept.lane, broken) {
+        match fate::of_broken_off(&mut kept.overlay, &kept.job.spec, kept.lane, broken) {
             Fate::Waits => Ok(Some(kept)),
             Fate::Ends(status, error) => self.end(tx, tally, kept, status, error).map(|_| None),
         }
