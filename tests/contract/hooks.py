@@ -192,6 +192,18 @@ MEANING = [
         "the work of a comparison is an order but for these fields, and has its schema",
     ),
     (
+        {"placeComparison", "placeForecast"},
+        r"/objective",
+        r"^must be one of makespan",
+        "of weights that may be null, that one is a number depends on all of them",
+    ),
+    (
+        {"openTrace"},
+        r"ui",
+        r"^must be http://127.0.0.1 or http://localhost",
+        "a port has up to five digits; that they are at most 65535 is no matter of a pattern",
+    ),
+    (
         {"cancelOrders"},
         r"",
         r"^name at least one condition",
@@ -205,7 +217,8 @@ MEANING = [
     ),
     (
         {"placeOrder"},
-        r"preset|model|recipe|dishes|(io|cpu|timeout|expires_in)_ms|step_order|isolation|speed|seed|max_in_flight",
+        r"preset|model|recipe|dishes|(io|cpu|timeout|expires_in|retry_wait)_ms|step_order|isolation|speed|seed"
+        r"|max_in_flight|max_attempts",
         r"^is not a parameter of this path",
         "these parameters are the order where there is no body; beside one they would contradict it",
     ),
