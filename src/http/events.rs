@@ -8,14 +8,12 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
-use http_body_util::BodyExt;
-use hyper::body::Frame;
 use serde::Serialize;
 
 use super::AppState;
@@ -71,10 +69,7 @@ pub(super) fn streamed(teller: impl Tells) -> Response<Body> {
         let event = teller.next().await?;
         Some((Ok::<_, Infallible>(event), teller))
     });
-    let response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    // An event is written into a buffer that doubles, and waits in it for a client that does not read: without the room left over.
-    let exact = |frame: Frame<Bytes>| frame.map_data(|bytes| Bytes::copy_from_slice(&bytes));
-    let mut response = response.map(|body| Body::new(body.map_frame(exact)));
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
