@@ -26,8 +26,8 @@ pub struct Violation {
 
 impl Violation {
     /// A violation.
-    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+    pub fn new(pointer: impl ToString, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_string(), detail: detail.into() }
     }
 }
 
@@ -200,7 +200,7 @@ pub(super) fn word(
     let value = value?;
     let found = words.iter().position(|w| *w == value);
     if found.is_none() {
-        bad.push(Violation::new(pointer.to_string(), format!("must be one of {}", words.join(", "))));
+        bad.push(Violation::new(pointer, format!("must be one of {}", words.join(", "))));
     }
     found
 }

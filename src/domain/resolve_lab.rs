@@ -19,7 +19,7 @@ pub(super) fn bounded(value: Option<u64>, min: u64, max: u64, pointer: impl Disp
     match value {
         Some(v) if (min..=max).contains(&v) => v,
         _ => {
-            bad.push(Violation::new(pointer.to_string(), format!("must be from {min} to {max}")));
+            bad.push(Violation::new(pointer, format!("must be from {min} to {max}")));
             0
         }
     }
@@ -79,7 +79,7 @@ pub(super) fn spread(ask: &SpreadAsk, at: Arguments<'_>, bad: &mut Vec<Violation
 pub(super) fn equipment(ask: Option<&EquipmentAsk>, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Box<[Equipment]> {
     let Some(EquipmentAsk(items)) = ask else { return Box::default() };
     if items.len() > limits::EQUIPMENT {
-        bad.push(Violation::new(at.to_string(), format!("at most {} pieces of equipment", limits::EQUIPMENT)));
+        bad.push(Violation::new(at, format!("at most {} pieces of equipment", limits::EQUIPMENT)));
     }
     let item = |(called, item): &(String, super::ask_lab::ItemAsk)| {
         let pointer = format!("{at}/{}", called.replace('~', "~0").replace('/', "~1"));

@@ -48,7 +48,7 @@ pub(super) fn recipe(ask: &OrderAsk, allow_faults: bool, bad: &mut Vec<Violation
 fn short(io_ms: Option<u64>, cpu_ms: Option<u64>, bad: &mut Vec<Violation>) -> Recipe {
     for (value, max, pointer) in [(io_ms, limits::WAIT_MS, "/io_ms"), (cpu_ms, limits::CPU_MS_PER_ORDER, "/cpu_ms")] {
         if value.is_some_and(|v| v > max) {
-            bad.push(Violation::new(pointer.to_string(), format!("must be from 0 to {max}")));
+            bad.push(Violation::new(pointer, format!("must be from 0 to {max}")));
         }
     }
     let millis = |ms: u64| Duration::from_millis(ms.min(limits::WAIT_MS));
@@ -160,13 +160,10 @@ fn cpu(ask: &WorkAsk, at: Arguments<'_>, bad: &mut Vec<Violation>) -> Step {
     let max_iterations = limits::CPU_MS_PER_ORDER * limits::ITERATIONS_PER_CPU_MS;
     let work = match (ask.iterations, ask.ms) {
         (Some(n), None) => Work::Iterations(bounded(Some(n), 0, max_iterations, format_args!("{at}/iterations"), bad)),
-        (None, Some(ms)) => Work::Burn(Duration::from_millis(bounded(
-            Some(ms),
-            0,
-            limits::CPU_MS_PER_ORDER,
-            format_args!("{at}/ms"),
-            bad,
-        ))),
+        (None, ms @ Some(_)) => {
+            let ms = bounded(ms, 0, limits::CPU_MS_PER_ORDER, format_args!("{at}/ms"), bad);
+            Work::Burn(Duration::from_millis(ms))
+        }
         _ => {
             bad.push(Violation::new(format!("{at}/iterations"), "a cpu step has either `iterations` or `ms`"));
             Work::Burn(Duration::ZERO)
@@ -199,9 +196,6 @@ pub(super) fn name(text: &str, max: usize, pointer: impl Display, bad: &mut Vec<
     };
     let count = text.chars().count();
     if count == 0 || count > max || text.chars().any(unprintable) {
-        bad.push(Violation::new(
-            pointer.to_string(),
-            format!("must be 1 to {max} characters without control characters"),
-        ));
+        bad.push(Violation::new(pointer, format!("must be 1 to {max} characters without control characters")));
     }
 }

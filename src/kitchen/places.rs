@@ -77,5 +77,10 @@ mod tests {
         let looks: Vec<_> = (0..UNTIL_ENDED).filter(|_| places.give_back(pool, &client)).collect();
         assert_eq!(looks, [UNTIL_ENDED / 2 - 1], "once, although nobody came after the look");
         assert!(!places.give_back(pool, &other), "{places:?}");
+        for n in 0..1_000 {
+            let passing = Client::key(&n.to_string());
+            assert!(places.take(pool, &passing) && !places.give_back(pool, &passing));
+        }
+        assert!(places.holders()[2].values().count() < 200, "who has no place is not remembered for ever");
     }
 }

@@ -103,6 +103,9 @@ impl Shares {
         self.total = self.total.minus(less);
         if let Some(held) = self.held.get_mut(client) {
             *held = held.minus(less);
+            if held.is_nothing() {
+                *held = Load::default();
+            }
         }
     }
 }
@@ -137,10 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_everything_back_holds_nothing() {
+    fn who_gave_everything_back_holds_nothing_and_is_forgotten() {
         let mut shares = Shares::default();
         let n = fill(&mut shares, 1);
         (0..n).for_each(|_| shares.give_back(&client(1), Load { orders: 1, bytes: 10 }));
         assert_eq!((shares.of(&client(1)), shares.total), (Load::default(), Load::default()));
+        for n in 0..1_000 {
+            let passing = Client::key(&n.to_string());
+            shares.put(&passing, Load { orders: 1, bytes: 10 });
+            shares.give_back(&passing, Load { orders: 1, bytes: 10 });
+        }
+        assert!(shares.held.values().count() < 200, "who holds nothing is not remembered for ever");
     }
 }
