@@ -170,8 +170,9 @@ pub struct Sizes {
 impl Entry {
     /// Extends its runs to the whole order, along lines through each full run and the median of the half ones.
     ///
-    /// Times are linear in the number of dishes once every worker is busy. A dish costs at least what arithmetic says,
-    /// whatever noise makes of the slope; CPU is exactly what the steps used; memory is taken as it was.
+    /// Times are linear in the number of dishes once every worker is busy. Whatever noise makes of the slope, a dish costs at
+    /// least what arithmetic says, and at most its share of the run: a line above that would begin below zero. CPU is
+    /// exactly what the steps used; memory is taken as it was.
     pub fn extend(&mut self, sizes: Sizes, machine: Machine) {
         let beyond = f64::from(sizes.whole - sizes.full);
         let halves = std::mem::take(&mut self.halves);
@@ -183,7 +184,7 @@ impl Entry {
             let least = plan::least_per_dish_ms(&self.spec, machine, cpu_per_dish);
             let line = |(of, share): (Figure, f64)| {
                 let slope = half(of).map_or(0.0, |half| (of(run) - half) / f64::from(sizes.full - sizes.half));
-                of(run) + beyond * slope.max(share * least)
+                of(run) + beyond * slope.min(of(run) / f64::from(sizes.full)).max(share * least)
             };
             let [makespan_ms, mean_dish_ms, p95_dish_ms] = figures.map(line);
             let cpu_ms = run.cpu_ms + beyond * cpu_per_dish;
