@@ -12,19 +12,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use crate::app_store;
+use crate::app_store::{self, Stores};
 use crate::clock;
 use crate::config::Serve;
 use crate::domain::limits;
 use crate::http::access::Locks;
 use crate::http::around::Around;
+use crate::http::comparison_wire;
 use crate::http::guard::Guard;
 use crate::http::{AppState, Shared, request_id, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
+use crate::lab::forecasts::Forecasts;
 use crate::model::Demand;
 use crate::model::staff::StaffConfig;
-use crate::store::{Bounds, MEMORY, Memory, Store};
+use crate::store::{Bounds, MEMORY};
 
 /// Time between two looks at what has been kept long enough.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -75,11 +77,11 @@ fn bounds(serve: &Serve) -> Bounds {
 /// A kitchen over memory, and its comparisons, on the current runtime: for the command line.
 #[must_use]
 pub fn kitchen(serve: &Serve, staff: StaffConfig) -> (Arc<Kitchen>, Arc<Comparisons>) {
-    over(Arc::new(Memory::new(bounds(serve))), serve, staff, random())
+    over(Stores::memory(bounds(serve)), serve, staff, random())
 }
 
-/// A kitchen over this store, and its comparisons, on the current runtime.
-fn over(store: Arc<dyn Store>, serve: &Serve, staff: StaffConfig, random: u64) -> (Arc<Kitchen>, Arc<Comparisons>) {
+/// A kitchen over these stores, and its comparisons, on the current runtime.
+fn over(stores: Stores, serve: &Serve, staff: StaffConfig, random: u64) -> (Arc<Kitchen>, Arc<Comparisons>) {
     let config = KitchenConfig {
         staff: staff.with_kitchen_memory_mib(serve.kitchen_memory_mib),
         allow_faults: serve.allow_faults,
@@ -87,8 +89,10 @@ fn over(store: Arc<dyn Store>, serve: &Serve, staff: StaffConfig, random: u64) -
         bounds: bounds(serve),
     };
     let runtime = tokio::runtime::Handle::current();
-    let kitchen = Kitchen::new(config, store, runtime.clone(), random);
-    let comparisons = Comparisons::new(kitchen.clone(), runtime);
+    let kitchen = Kitchen::new(config, stores.orders, runtime.clone(), random);
+    let forecasts = Forecasts::new(kitchen.clone(), serve.storage.cache_dir());
+    let comparisons =
+        Comparisons::new(kitchen.clone(), forecasts, stores.comparisons, comparison_wire::written, runtime);
     (kitchen, comparisons)
 }
 
@@ -99,8 +103,8 @@ impl App {
         let listening = |error| BuildError::Listen(serve.bind, error);
         let listener = server::listen(serve.bind, &serve.door).map_err(listening)?;
         let random = random();
-        let store = app_store::open(serve, &staff, bounds(serve), random).await?;
-        let (kitchen, comparisons) = over(store, serve, staff, random);
+        let stores = app_store::open(serve, &staff, bounds(serve), random).await?;
+        let (kitchen, comparisons) = over(stores, serve, staff, random);
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
         let (door, rate) = (serve.door.clone(), serve.access.rate_limit());

@@ -10,7 +10,7 @@ use crate::config_store::StoreUrl;
 use crate::domain::resolve::ModelRow;
 use crate::model::staff::StaffConfig;
 use crate::model::{self, HoldsPlace};
-use crate::store::{Backend, Bounds, Capacity, Durable, Me, Memory, NodeRow, Room, Store};
+use crate::store::{Archive, Backend, Bounds, Capacity, Durable, Me, Memory, MemoryArchive, NodeRow, Room, Store};
 
 /// Orders of an event loop that a node takes up at once: they cost it memory, not threads.
 const LOOP_HANDS: u32 = 2_048;
@@ -50,13 +50,24 @@ pub fn me(serve: &Serve, staff: &StaffConfig, random: u64) -> Result<NodeRow, Op
     })
 }
 
-/// Opens the store of these settings.
-pub async fn open(
-    serve: &Serve,
-    staff: &StaffConfig,
-    bounds: Bounds,
-    random: u64,
-) -> Result<Arc<dyn Store>, OpenError> {
+/// What a service remembers with.
+pub struct Stores {
+    /// Its orders.
+    pub orders: Arc<dyn Store>,
+    /// Its comparisons.
+    pub comparisons: Arc<dyn Archive>,
+}
+
+impl Stores {
+    /// In memory.
+    #[must_use]
+    pub fn memory(bounds: Bounds) -> Self {
+        Self { orders: Arc::new(Memory::new(bounds)), comparisons: Arc::new(MemoryArchive::default()) }
+    }
+}
+
+/// Opens the stores of these settings.
+pub async fn open(serve: &Serve, staff: &StaffConfig, bounds: Bounds, random: u64) -> Result<Stores, OpenError> {
     let me = me(serve, staff, random)?;
     let hand = |row: &ModelRow| match model::get(row.id).info().holds_place {
         _ if !me.models.iter().any(|offered| offered == row.name) => 0,
@@ -66,24 +77,28 @@ pub async fn open(
     let hands = model::rows().iter().map(hand).collect();
     let node = me.node.clone();
     let room = Room { threads: me.capacity.threads, children: me.capacity.children };
-    let backend: Arc<dyn Backend> = match &serve.storage.store {
-        StoreUrl::Memory => return Ok(Arc::new(Memory::new(bounds))),
+    let (backend, comparisons): (Arc<dyn Backend>, Arc<dyn Archive>) = match &serve.storage.store {
+        StoreUrl::Memory => return Ok(Stores::memory(bounds)),
         #[cfg(feature = "sqlite")]
         StoreUrl::Sqlite(path) => {
             let (path, node) = (path.clone(), node.clone());
             let open = move || crate::store::sqlite::Sqlite::open(&path, node, &model_names());
-            Arc::new(tokio::task::spawn_blocking(open).await.map_err(said)?.map_err(said)?)
+            let file = Arc::new(tokio::task::spawn_blocking(open).await.map_err(said)?.map_err(said)?);
+            (file.clone(), file)
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => {
             let lease = serve.storage.lease();
-            Arc::new(crate::store::postgres::Postgres::connect(url, me, lease, &model_names()).await.map_err(said)?)
+            let database = crate::store::postgres::Postgres::connect(url, me, lease, &model_names()).await;
+            let database = Arc::new(database.map_err(said)?);
+            (database.clone(), database)
         }
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
         other => return Err(OpenError(format!("this binary was built without the store {other}"))),
     };
     let runtime = tokio::runtime::Handle::current();
-    Ok(Arc::new(Durable::open(backend, Me { node, hands, room }, bounds, &runtime).await.map_err(said)?))
+    let orders = Durable::open(backend, Me { node, hands, room }, bounds, &runtime).await.map_err(said)?;
+    Ok(Stores { orders: Arc::new(orders), comparisons })
 }
 
 /// Brings a database up to date.

@@ -68,6 +68,10 @@ pub struct Storage {
     /// database that several nodes may share).
     #[arg(long, env = "PASTA_FASTA_STORE", default_value = "memory", value_name = "STORE", hide_env_values = true)]
     pub store: StoreUrl,
+    /// Folder for what was measured of this machine: its last calibration. `none` keeps nothing; by default it is
+    /// `pasta-fasta` in `XDG_CACHE_HOME` or `HOME/.cache`.
+    #[arg(long, env = "PASTA_FASTA_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
     /// Name of this node among those that share a store; made of the host's name and a number drawn at the start if
     /// nothing is said. Two that run must not have the same.
     #[arg(long, env = "PASTA_FASTA_NODE", value_name = "NAME", value_parser = node_name)]
@@ -94,6 +98,19 @@ fn node_name(text: &str) -> Result<String, String> {
 }
 
 impl Storage {
+    /// The folder of what was measured of this machine; `None` if nothing is kept.
+    #[must_use]
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        let of = |name: &str, below: &str| {
+            let home = std::env::var_os(name).filter(|home| !home.is_empty())?;
+            Some(PathBuf::from(home).join(below))
+        };
+        match &self.cache_dir {
+            Some(folder) => (folder.as_os_str() != "none").then(|| folder.clone()),
+            None => of("XDG_CACHE_HOME", "pasta-fasta").or_else(|| of("HOME", ".cache/pasta-fasta")),
+        }
+    }
+
     /// How long a grant lasts without renewal. 15 s: the next longest found in use is 30 s, most are minutes to hours.
     #[must_use]
     pub fn lease(&self) -> Duration {

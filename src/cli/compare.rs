@@ -36,9 +36,9 @@ async fn run_on(compare: &Compare) -> ExitCode {
         objective: Some(ObjectiveAsk::of_words(&asked.objective)),
         budget_ms: compare.budget_ms,
     });
-    let id = match comparisons.submit(&Client::house(), plan, bad) {
+    let id = match comparisons.submit(&Client::house(), plan, bad).await {
         Ok(Ok(state)) => state.id,
-        Ok(Err(full)) => return refused(&[Violation::new("", full.to_string())]),
+        Ok(Err(busy)) => return refused(&[Violation::new("", busy.to_string())]),
         Err(bad) => return refused(&bad),
     };
     let Some(state) = wait(&comparisons, id, !asked.json).await else { return ExitCode::from(EXIT_FAILURE) };
@@ -60,7 +60,7 @@ async fn wait(comparisons: &Comparisons, id: crate::domain::id::OrderId, tell: b
             use std::io::Write;
             let _ = write!(std::io::stderr(), "\rrun {} of {} ...", state.progress.0, state.progress.1);
         }
-        comparisons.wait(id, Duration::from_millis(200)).await;
+        comparisons.wait_here(id, Duration::from_millis(200)).await;
     }
 }
 

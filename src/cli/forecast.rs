@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::compare::span;
 use super::{EXIT_FAILURE, err, nothing_asked, out, refused};
 use crate::app;
+use crate::clock;
 use crate::config::Cli;
 use crate::config_lab::Forecast;
 use crate::http::comparison_ask::{LineUpAsk, ObjectiveAsk};
@@ -68,9 +69,22 @@ fn tell(answer: &Answer) {
             there.peak_memory_bytes as f64 / f64::from(1 << 20),
         ));
     }
-    let costs = if answer.calibration.measured.is_some() { "costs as measured now" } else { "costs as assumed" };
+    let costs = match &answer.calibration.measured {
+        None => "costs as assumed (--calibrate measures them)".to_owned(),
+        Some(measured) => format!("costs as measured {}", ago(clock::wall_us() - measured.at_us)),
+    };
     err(&format!("foreseen, not measured: {:.2} cores, {costs}", answer.machine.cores));
     if let Some(crossover) = answer.crossover_ms {
         err(&format!("a process for each dish pays from {crossover:.1} ms of CPU"));
+    }
+}
+
+/// A span of microseconds until now, as people say it.
+fn ago(us: i64) -> String {
+    match us / 1_000_000 {
+        ..60 => "now".to_owned(),
+        s @ 60..7_200 => format!("{} minutes ago", s / 60),
+        s @ 7_200..172_800 => format!("{} hours ago", s / 3_600),
+        s => format!("{} days ago", s / 86_400),
     }
 }

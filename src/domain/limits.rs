@@ -90,6 +90,12 @@ pub const ENDED_ORDERS: usize = 1_000_000;
 pub const ENDED_BYTES: usize = 1024 * 1024 * 1024;
 /// Seconds an ended order is kept: a day.
 pub const RETENTION_S: i64 = 86_400;
+/// Comparisons kept in a database; the oldest that are over go first. Some tens of kilobytes each.
+pub const COMPARISONS: usize = 10_000;
+/// Comparisons kept in memory.
+pub const COMPARISONS_IN_MEMORY: usize = 1_000;
+/// Bytes of those.
+pub const COMPARISON_BYTES_IN_MEMORY: usize = 64 * 1024 * 1024;
 /// Entries of a comparison's line-up.
 pub const LINE_UP: usize = 32;
 /// Repeats of a comparison.

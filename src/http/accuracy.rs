@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::caller::Caller;
-use super::orders::json;
+use super::orders::{down, json};
 use super::problem::Problem;
 use super::recommendation_wire::thousandths;
 use super::request::Params;
@@ -55,7 +55,7 @@ pub struct AccuracyView {
 /// Read how good forecasts were
 ///
 /// Each comparison keeps what was expected of each entry before it ran, and in hindsight; this sums up their errors over
-/// the comparisons that are kept and that you may see.
+/// the youngest 1,000 comparisons that are kept and that you may see.
 #[utoipa::path(get, path = "/accuracy", operation_id = "getAccuracy", tag = "comparisons",
     responses(
         (status = 200, description = "Errors by model", body = AccuracyView),
@@ -63,7 +63,7 @@ pub struct AccuracyView {
     ))]
 pub async fn get(State(app): State<AppState>, caller: Caller, uri: Uri) -> Result<Response<Body>, Problem> {
     Params::of(&uri)?.done()?;
-    let rows = app.comparisons.accuracy(|state| caller.sees(&state.owner));
+    let rows = app.comparisons.accuracy(caller.confined_to()).await.map_err(down)?;
     Ok(json(StatusCode::OK, &AccuracyView { data: rows.into_iter().map(row).collect() }))
 }
 

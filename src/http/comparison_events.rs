@@ -1,7 +1,7 @@
 //! A comparison's progress as it happens (SSE).
 //!
-//! The stream comes and looks every few milliseconds; nobody pushes to it. It deliberately tells one event a run: the
-//! steps of a run are in the stream of its order.
+//! The stream comes and looks every few milliseconds, every half second at one that is measured elsewhere; nobody pushes to
+//! it. It deliberately tells one event a run: the steps of a run are in the stream of its order.
 
 use std::collections::VecDeque;
 
@@ -11,17 +11,20 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::Event;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::AppState;
 use super::caller::Caller;
-use super::comparison_wire::view;
+use super::comparison_wire::{answer, written};
 use super::comparisons::find;
 use super::event_id;
 use super::events::{self, CLOSING, LOOK, RETRY, Tells};
 use super::problem::Problem;
 use super::seat::Seat;
 use crate::domain::id::OrderId;
+use crate::domain::job::Status;
 use crate::lab::comparison::{Comparison, Told};
+use crate::lab::filing::{FAR_LOOK, Known, Notes};
 
 /// Follow a comparison
 ///
@@ -47,21 +50,23 @@ pub async fn follow(
     Path(text): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let id = find(&app, &caller, &text)?;
-    let given = headers.get("last-event-id");
-    let (last, is_done) =
-        app.comparisons.look(id, |state| (last_seq(state), state.status.is_done())).unwrap_or_default();
-    let seen = given.map(|value| event_id::of_order(value, ATTEMPT, last as u32).map(|seq| seq as usize));
-    if is_done && seen == Some(Some(last)) {
+    let known = find(&app, &caller, &text).await?;
+    let now = Story::of(&known);
+    let seen = headers
+        .get("last-event-id")
+        .map(|value| event_id::of_order(value, ATTEMPT, now.last() as u32).map(|seq| seq as usize));
+    if now.status.is_done() && seen == Some(Some(now.last())) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let seat = Seat::take(&app)?;
-    let mut teller = Teller { app, id, seen: seen.flatten().unwrap_or(0), told: VecDeque::new(), over: false, seat };
+    let is_far = matches!(known, Known::Filed(_));
+    let (id, seen_seq) = (known.id(), seen.flatten().unwrap_or(0));
+    let mut teller = Teller { app, id, seen: seen_seq, told: VecDeque::new(), over: false, is_far, seat };
     if seen == Some(None) {
         teller.told.push_back(events::bare("gap"));
     }
     if !matches!(seen, Some(Some(_))) {
-        teller.snapshot();
+        teller.told.push_back(events::event("snapshot", &now.whole).retry(RETRY));
     }
     Ok(events::streamed(teller))
 }
@@ -69,14 +74,52 @@ pub async fn follow(
 /// A comparison is tried once.
 const ATTEMPT: u32 = 1;
 
-/// The number of the last event there is: 1 when it has the house, one more for each run, and one for the end.
-fn last_seq(state: &Comparison) -> usize {
-    usize::from(has_begun(state)) + state.told.len() + usize::from(state.status.is_done())
+/// What can be told of a comparison: its events are numbered 1 when it has the house, then one for each run, and one for the
+/// end.
+struct Story {
+    status: Status,
+    has_begun: bool,
+    told: Vec<Told>,
+    whole: Box<RawValue>,
 }
 
-/// Whether it ever had the house.
-fn has_begun(state: &Comparison) -> bool {
-    state.effective_cores.is_some()
+impl Story {
+    fn of(known: &Known) -> Self {
+        match known {
+            Known::Here(state) => Self::here(state),
+            Known::Filed(filed) => {
+                let Notes { has_begun, told, .. } = Notes::read(&filed.notes);
+                let status = if filed.is_lost { Status::Failed } else { filed.status };
+                Self { status, has_begun, told, whole: answer(known) }
+            }
+        }
+    }
+
+    fn here(state: &Comparison) -> Self {
+        let whole = RawValue::from_string(written(state)).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Self { status: state.status, has_begun: state.has_begun(), told: state.told.clone(), whole }
+    }
+
+    /// The number of the last event there is.
+    fn last(&self) -> usize {
+        last(self.status, self.has_begun, self.told.len())
+    }
+
+    /// The event of this number.
+    fn event(&self, seq: usize) -> Event {
+        let event = match seq.checked_sub(2).and_then(|at| self.told.get(at)) {
+            Some(told) => run(told),
+            None if seq == self.last() && self.status.is_done() => {
+                events::event(&format!("comparison.{}", self.status.name()), &self.whole)
+            }
+            None => events::event("comparison.running", &self.whole),
+        };
+        event.id(format!("{ATTEMPT}.{seq}"))
+    }
+}
+
+fn last(status: Status, has_begun: bool, runs: usize) -> usize {
+    usize::from(has_begun) + runs + usize::from(status.is_done())
 }
 
 struct Teller {
@@ -86,6 +129,8 @@ struct Teller {
     seen: usize,
     told: VecDeque<Event>,
     over: bool,
+    /// It is measured elsewhere.
+    is_far: bool,
     seat: Seat,
 }
 
@@ -111,45 +156,46 @@ impl Tells for Teller {
                 return Some(events::bare(CLOSING));
             }
             // Forgotten while it was followed: nothing more to tell.
-            self.look()?;
+            self.look().await?;
             if self.told.is_empty() && !self.over {
                 let app = self.app.clone();
-                let _ = app.before_closing(app.comparisons.wait(self.id, LOOK)).await;
+                if self.is_far {
+                    app.before_closing(tokio::time::sleep(FAR_LOOK)).await;
+                } else {
+                    app.before_closing(app.comparisons.wait_here(self.id, LOOK)).await;
+                }
             }
         }
     }
 }
 
 impl Teller {
-    fn snapshot(&mut self) {
-        let event = self.app.comparisons.look(self.id, |state| events::event("snapshot", &view(state)).retry(RETRY));
-        self.told.extend(event);
-    }
-
     /// Tells what has happened since the last look.
-    fn look(&mut self) -> Option<()> {
-        let (seen, id) = (self.seen, self.id);
-        let (events, last, is_done) = self.app.comparisons.look(id, |state| {
-            let last = last_seq(state);
-            let events: Vec<_> = (seen + 1..=last).map(|seq| event(state, seq, last)).collect();
-            (events, last, state.status.is_done())
-        })?;
-        self.told.extend(events);
-        self.seen = last;
-        self.over = is_done;
+    async fn look(&mut self) -> Option<()> {
+        if let Some(story) = self.news().await? {
+            self.told.extend((self.seen + 1..=story.last()).map(|seq| story.event(seq)));
+            self.seen = story.last();
+            self.over = story.status.is_done();
+        }
         Some(())
     }
-}
 
-/// The event of this number.
-fn event(state: &Comparison, seq: usize, last: usize) -> Event {
-    let whole = |name: &str| events::event(name, &view(state));
-    let event = match seq.checked_sub(2).and_then(|at| state.told.get(at)) {
-        Some(told) => run(told),
-        None if seq == last && state.status.is_done() => whole(&format!("comparison.{}", state.status.name())),
-        None => whole("comparison.running"),
-    };
-    event.id(format!("{ATTEMPT}.{seq}"))
+    /// The comparison, if there is something new of it; nothing at all if it is forgotten.
+    async fn news(&mut self) -> Option<Option<Story>> {
+        let seen = self.seen;
+        let has_news = |state: &Comparison| {
+            (last(state.status, state.has_begun(), state.told.len()) > seen).then(|| Story::here(state))
+        };
+        if !self.is_far
+            && let Some(news) = self.app.comparisons.look(self.id, has_news)
+        {
+            return Some(news);
+        }
+        self.is_far = true;
+        // A database that does not answer now is asked again.
+        let Ok(found) = self.app.comparisons.find(self.id).await else { return Some(None) };
+        found.map(|known| Some(Story::of(&known)))
+    }
 }
 
 fn run(told: &Told) -> Event {

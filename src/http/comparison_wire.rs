@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::comparison_ask::{ObjectiveAsk, WeightsAsk};
@@ -12,9 +14,12 @@ use super::entry_wire::{EntryView, IntervalView, entry_view, interval};
 use super::recommendation_wire::{NoiseView, RecommendationView, thousandths};
 use super::wire::At;
 use crate::domain::ask::OrderAsk;
+use crate::domain::job::Status;
 use crate::lab::comparison::Comparison;
+use crate::lab::filing::Known;
 use crate::lab::objective::Objective;
 use crate::lab::verdict::Verdict;
+use crate::store::archive::Filed;
 
 /// A comparison.
 #[derive(Serialize, ToSchema)]
@@ -171,11 +176,44 @@ fn verdict(v: &Verdict) -> VerdictView<'_> {
     }
 }
 
-/// A list of comparisons.
+/// One page of comparisons.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ComparisonList)]
-pub struct ListView<'a> {
+#[schema(as = ComparisonPage)]
+pub struct PageView {
     /// Youngest first.
-    #[schema(max_items = 200)]
-    pub data: Vec<ComparisonView<'a>>,
+    #[schema(max_items = 200, value_type = Vec<ComparisonView<'_>>)]
+    pub data: Vec<Box<RawValue>>,
+    /// Whether there are more.
+    pub has_more: bool,
+    /// What to pass as `cursor` for the next page.
+    pub next_cursor: Option<String>,
+}
+
+/// A comparison as it is written down.
+#[must_use]
+pub fn written(state: &Comparison) -> String {
+    serde_json::to_string(&view(state)).unwrap_or_default()
+}
+
+/// A comparison as the outside sees it, wherever it is.
+#[must_use]
+pub fn answer(known: &Known) -> Box<RawValue> {
+    let text = match known {
+        Known::Here(state) => written(state),
+        Known::Filed(filed) if filed.is_lost => lost(filed),
+        Known::Filed(filed) => String::from(&*filed.answer),
+    };
+    // What cannot be read is shown as nothing rather than in pieces.
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// One whose process is gone, as it was last written, and that it has failed.
+fn lost(filed: &Filed) -> String {
+    let mut answer: serde_json::Map<String, Value> = serde_json::from_str(&filed.answer).unwrap_or_default();
+    answer.insert("status".to_owned(), Status::Failed.name().into());
+    answer.insert("done".to_owned(), true.into());
+    answer.insert("cancel_requested".to_owned(), filed.cancel_requested.into());
+    answer.insert("error".to_owned(), "the service that measured it ended before it did".into());
+    answer.insert("finished_at".to_owned(), json!(At(filed.seen_us)));
+    Value::Object(answer).to_string()
 }

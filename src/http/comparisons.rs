@@ -13,13 +13,15 @@ use axum::response::IntoResponse;
 use super::AppState;
 use super::caller::Caller;
 use super::comparison_ask::{ComparisonAsk, plan};
-use super::comparison_wire::{ComparisonView, ListView, view};
-use super::orders::json;
+use super::comparison_wire::{ComparisonView, PageView, answer, view};
+use super::order_list::{self, next_page};
+use super::orders::{down, json};
 use super::problem::{self, Problem};
 use super::request::{self, Params};
 use crate::domain::id::OrderId;
 use crate::domain::limits;
-use crate::lab::comparisons::CancelAnswer;
+use crate::lab::comparisons::{CancelAnswer, Refused};
+use crate::lab::filing::Known;
 
 /// Compare models
 ///
@@ -52,9 +54,12 @@ pub async fn place(
     let invalid = |bad| Problem::with(&problem::INVALID, bad);
     let accepted = {
         let (plan, bad) = plan(ask);
-        app.comparisons.submit(&caller.client, plan, bad).map_err(invalid)?
+        app.comparisons.submit(&caller.client, plan, bad).await.map_err(invalid)?
     };
-    let state = accepted.map_err(|full| Problem::new(&problem::FULL, full.to_string()))?;
+    let state = accepted.map_err(|refused| match refused {
+        Refused::Full(full) => Problem::new(&problem::FULL, full.to_string()),
+        Refused::Down(away) => down(away),
+    })?;
     if hold.seconds > 0 {
         app.before_closing(app.comparisons.wait(state.id, Duration::from_secs(hold.seconds))).await;
     }
@@ -90,19 +95,19 @@ pub async fn get(
     let mut params = Params::of(&uri)?;
     let hold = request::hold(&mut params, &headers)?;
     params.done()?;
-    let id = find(&app, &caller, &text)?;
-    if hold.seconds > 0 {
-        app.before_closing(app.comparisons.wait(id, Duration::from_secs(hold.seconds))).await;
+    let mut known = find(&app, &caller, &text).await?;
+    if hold.seconds > 0 && !known.is_over() {
+        app.before_closing(app.comparisons.wait(known.id(), Duration::from_secs(hold.seconds))).await;
+        known = app.comparisons.find(known.id()).await.map_err(down)?.ok_or_else(missing)?;
     }
-    let state = app.comparisons.get(id).ok_or_else(missing)?;
-    Ok(json(StatusCode::OK, &view(&state)))
+    Ok(json(StatusCode::OK, &answer(&known)))
 }
 
-/// The id of a comparison that is kept and that this caller may see.
-pub(super) fn find(app: &AppState, caller: &Caller, text: &str) -> Result<OrderId, Problem> {
+/// A comparison that is kept and that this caller may see.
+pub(super) async fn find(app: &AppState, caller: &Caller, text: &str) -> Result<Known, Problem> {
     let id = OrderId::parse(text, "cmp_").ok_or_else(missing)?;
-    let is_seen = app.comparisons.look(id, |state| caller.sees(&state.owner));
-    if is_seen == Some(true) { Ok(id) } else { Err(missing()) }
+    let known = app.comparisons.find(id).await.map_err(down)?;
+    known.filter(|known| caller.sees(known.owner())).ok_or_else(missing)
 }
 
 fn missing() -> Problem {
@@ -126,10 +131,10 @@ pub async fn cancel(
     caller: Caller,
     Path(text): Path<String>,
 ) -> Result<Response<Body>, Problem> {
-    let id = find(&app, &caller, &text)?;
-    match app.comparisons.cancel(id).ok_or_else(missing)? {
-        CancelAnswer::Canceled(state) => Ok(json(StatusCode::OK, &view(&state))),
-        CancelAnswer::Running(state) => Ok(json(StatusCode::ACCEPTED, &view(&state))),
+    let id = find(&app, &caller, &text).await?.id();
+    match app.comparisons.cancel(id).await.map_err(down)?.ok_or_else(missing)? {
+        CancelAnswer::Canceled(known) => Ok(json(StatusCode::OK, &answer(&known))),
+        CancelAnswer::Running(known) => Ok(json(StatusCode::ACCEPTED, &answer(&known))),
         CancelAnswer::Ended(status) => {
             Err(Problem::new(&problem::NOT_CANCELABLE, format!("{text} has {}", status.name())))
         }
@@ -151,24 +156,39 @@ pub async fn delete(
     caller: Caller,
     Path(text): Path<String>,
 ) -> Result<Response<Body>, Problem> {
-    let id = find(&app, &caller, &text)?;
-    match app.comparisons.delete(id).ok_or_else(missing)? {
+    let id = find(&app, &caller, &text).await?.id();
+    match app.comparisons.delete(id).await.map_err(down)?.ok_or_else(missing)? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::new(&problem::ACTIVE, format!("{text} has not ended"))),
     }
 }
 
 /// List comparisons
+///
+/// Youngest first, by keyset: pass `next_cursor` as `cursor` for the next page. Over a database those of all nodes, and of all
+/// runs of the service.
 #[utoipa::path(get, path = "/comparisons", operation_id = "listComparisons", tag = "comparisons",
-    params(("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "How many; 50 if absent.")),
+    params(
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "How many; 50 if absent."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
     responses(
-        (status = 200, description = "Youngest first", body = ListView),
+        (status = 200, description = "A page", body = PageView, headers(("Link" = String, description = "rel=next"))),
         (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn list(State(app): State<AppState>, caller: Caller, uri: Uri) -> Result<Response<Body>, Problem> {
     let mut params = Params::of(&uri)?;
-    let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64);
+    let limit = params.number("limit", 1, limits::PAGE as u64)?.unwrap_or(limits::PAGE_DEFAULT as u64) as usize;
+    let before = order_list::cursor(&mut params, "cmp_")?;
     params.done()?;
-    let all = app.comparisons.list(limit as usize, |state| caller.sees(&state.owner));
-    Ok(json(StatusCode::OK, &ListView { data: all.iter().map(view).collect() }))
+    let mut found = app.comparisons.list(before, limit + 1, caller.confined_to()).await.map_err(down)?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| has_more).map(|known| known.id().text("cmp_"));
+    let view = PageView { data: found.iter().map(answer).collect(), has_more, next_cursor };
+    let mut response = json(StatusCode::OK, &view);
+    if let Some(cursor) = view.next_cursor {
+        response.headers_mut().extend(next_page(&uri, &cursor));
+    }
+    Ok(response)
 }

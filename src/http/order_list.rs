@@ -5,7 +5,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, ETAG, LINK};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -70,13 +70,24 @@ pub async fn list(
     let view = PageView { data, has_more: next_cursor.is_some(), next_cursor: next_cursor.clone() };
     let mut response = tagged(&headers, &view);
     if let Some(cursor) = next_cursor {
-        let rest = uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty() && !p.starts_with("cursor="));
-        let query: Vec<_> = rest.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
-        if let Ok(link) = HeaderValue::from_str(&format!("</orders?{}>; rel=\"next\"", query.join("&"))) {
-            response.headers_mut().insert(LINK, link);
-        }
+        response.headers_mut().extend(next_page(&uri, &cursor));
     }
     Ok(response)
+}
+
+/// The header that says where the next page of a list is.
+pub(super) fn next_page(uri: &Uri, cursor: &str) -> Option<(HeaderName, HeaderValue)> {
+    let rest = uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty() && !p.starts_with("cursor="));
+    let query: Vec<_> = rest.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+    Some((LINK, HeaderValue::from_str(&link).ok()?))
+}
+
+/// Where a page begins, by the id of the last of the page before.
+pub(super) fn cursor(params: &mut Params, prefix: &str) -> Result<Option<OrderId>, Problem> {
+    let id =
+        |text: String| OrderId::parse(&text, prefix).ok_or_else(|| Problem::query("cursor", "is not a next_cursor"));
+    params.take("cursor")?.map(id).transpose()
 }
 
 /// A JSON answer with a tag made of its content, or 304 if the client has just that.
@@ -167,8 +178,7 @@ pub fn of_uri(uri: &Uri) -> Result<Query, Problem> {
     if let Some(limit) = params.number("limit", 1, limits::PAGE as u64)? {
         query.limit = limit as usize;
     }
-    if let Some(cursor) = params.take("cursor")? {
-        let cursor = OrderId::parse(&cursor, "ord_").ok_or_else(|| Problem::query("cursor", "is not a next_cursor"))?;
+    if let Some(cursor) = cursor(&mut params, "ord_")? {
         query.before = Some(query.before.map_or(cursor, |before| before.min(cursor)));
     }
     params.done()?;

@@ -2,7 +2,8 @@
 //!
 //! It deliberately leaves nothing out: an entry counts as soon as it has been measured.
 
-use super::comparison::Comparison;
+use serde::{Deserialize, Serialize};
+
 use super::statistics;
 use crate::model;
 
@@ -42,17 +43,24 @@ pub struct Row {
     pub refit: Option<Errors>,
 }
 
+/// How far the forecasts of one entry's makespan went wrong, percent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Error {
+    /// Name of its model.
+    pub model: Box<str>,
+    /// Made before the runs.
+    pub before: f64,
+    /// Made afterwards with measured demands.
+    pub refit: Option<f64>,
+}
+
 /// One row for each model, and one for all.
 #[must_use]
-pub fn rows<'a>(comparisons: impl Iterator<Item = &'a Comparison>) -> Vec<Row> {
-    let entries = comparisons.flat_map(|comparison| &comparison.entries);
-    let errors: Vec<_> = entries
-        .filter_map(|entry| Some((model::get(entry.spec.model).info().name, entry.forecasts?.errors()?)))
-        .collect();
+pub fn rows(errors: &[Error]) -> Vec<Row> {
     let row = |model: Option<&'static str>| {
-        let mine: Vec<_> = errors.iter().filter(|(name, _)| model.is_none_or(|model| model == *name)).collect();
-        let before: Vec<_> = mine.iter().map(|(_, (before, _))| *before).collect();
-        let refit: Vec<_> = mine.iter().filter_map(|(_, (_, refit))| *refit).collect();
+        let mine = || errors.iter().filter(|error| model.is_none_or(|model| model == &*error.model));
+        let before: Vec<_> = mine().map(|error| error.before).collect();
+        let refit: Vec<_> = mine().filter_map(|error| error.refit).collect();
         Row { model, before: Errors::of(&before), refit: Errors::of(&refit) }
     };
     let models = model::ALL.iter().map(|model| row(Some(model.info().name)));

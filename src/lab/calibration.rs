@@ -2,9 +2,13 @@
 //!
 //! It deliberately measures nothing (that is [`super::calibrate`]).
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::calibration_file;
 use super::plan::Machine;
 use crate::model::HouseSize;
 use crate::sim::{Costs, Supply};
@@ -28,7 +32,7 @@ pub struct Calibration {
 }
 
 /// A measurement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Microseconds since 1970.
     pub at_us: i64,
@@ -81,24 +85,35 @@ impl Calibration {
 
 /// The last calibration of a house.
 #[derive(Debug)]
-pub struct Calibrations(Mutex<Calibration>);
+pub struct Calibrations {
+    last: Mutex<Calibration>,
+    /// Where it is kept for whoever starts later.
+    folder: Option<PathBuf>,
+}
 
 impl Calibrations {
-    /// Nothing measured yet.
+    /// The one that is kept in this folder, if it is of this machine; else nothing measured yet.
     #[must_use]
-    pub fn new(house: HouseSize) -> Self {
-        Self(Mutex::new(Calibration::assumed(house)))
+    pub fn new(house: HouseSize, folder: Option<PathBuf>) -> Self {
+        let assumed = Calibration::assumed(house);
+        let kept = folder.as_ref().and_then(|folder| calibration_file::read(folder, &host(assumed.cores), house));
+        Self { last: Mutex::new(kept.unwrap_or(assumed)), folder }
     }
 
     /// The last one.
     #[must_use]
     pub fn last(&self) -> Calibration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces it.
-    pub fn replace(&self, calibration: Calibration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = calibration;
+    /// Replaces it, and keeps it.
+    pub fn replace(&self, calibration: &Calibration) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = calibration.clone();
+        if let Some(folder) = &self.folder
+            && let Err(error) = calibration_file::write(folder, calibration)
+        {
+            tracing::warn!(%error, folder = %folder.display(), "the calibration cannot be kept");
+        }
     }
 }
 

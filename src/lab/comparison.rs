@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::Entry;
 use super::line_up::Candidate;
 use super::noise::Noise;
@@ -53,7 +55,7 @@ impl Full {
 }
 
 /// A run that was made for a comparison.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Told {
     /// Name of its entry.
     pub entry: Arc<str>,
@@ -122,5 +124,11 @@ impl Comparison {
             created_us,
             finished_us: None,
         }
+    }
+
+    /// Whether it ever had the house.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.effective_cores.is_some()
     }
 }

@@ -1,7 +1,8 @@
-//! The comparisons of the house: accepted, kept for a while, stopped, forgotten.
+//! The comparisons of the house: accepted, measured here, stopped, forgotten.
 //!
-//! A job like an order. How one is measured is in `measure.rs`. It deliberately claims nothing it has not
-//! measured: a sample is said to be one, and a difference within the noise is no difference.
+//! A job like an order. How one is measured is in `measure.rs`, how it is written down and found again in `filing.rs`. It
+//! deliberately claims nothing it has not measured: a sample is said to be one, and a difference within the noise is no
+//! difference.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::accuracy;
 use super::comparison::{Comparison, Full, LineUp, Plan};
 use super::entry::Entry;
+use super::filing::{Known, Written};
 use super::forecasts::Forecasts;
 use super::foresee::Place;
 use super::line_up::{self, Candidate, Family};
@@ -25,25 +26,38 @@ use crate::domain::job::{Job, Status};
 use crate::domain::life::{Happening, Life};
 use crate::domain::resolve::Violation;
 use crate::kitchen::{Found, Kitchen};
+use crate::store::{Archive, Down};
 
-/// Comparisons kept, oldest dropped first.
-const KEPT: usize = 1_000;
+/// Ended comparisons that are still here as they were measured: for whoever follows their last events, or has just asked for
+/// them. All of them are in the archive.
+const RECENT: usize = 32;
 
-struct Slot {
-    state: Comparison,
+pub(super) struct Slot {
+    pub(super) state: Comparison,
     over: watch::Sender<bool>,
     cancel: watch::Sender<bool>,
     /// The order that is being cooked for it.
     order: Option<OrderId>,
 }
 
+/// Why a comparison was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many are waiting.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// It could not be written down.
+    #[error(transparent)]
+    Down(#[from] Down),
+}
+
 /// What became of a wish to stop a comparison.
 #[derive(Debug)]
 pub enum CancelAnswer {
     /// It is canceled.
-    Canceled(Box<Comparison>),
+    Canceled(Known),
     /// It is measuring and was asked to stop.
-    Running(Box<Comparison>),
+    Running(Known),
     /// It has ended otherwise.
     Ended(Status),
 }
@@ -54,18 +68,27 @@ pub struct Comparisons {
     /// Where they are foreseen.
     pub forecasts: Arc<Forecasts>,
     slots: Mutex<BTreeMap<OrderId, Slot>>,
+    /// Where all of them are written down.
+    pub(super) archive: Arc<dyn Archive>,
+    /// How one is answered to clients.
+    pub(super) written: Written,
     runtime: tokio::runtime::Handle,
 }
 
 impl Comparisons {
-    /// None yet; they run on `runtime`.
+    /// None measured yet; they run on `runtime`.
     #[must_use]
-    pub fn new(kitchen: Arc<Kitchen>, runtime: tokio::runtime::Handle) -> Arc<Self> {
-        let forecasts = Forecasts::new(kitchen.clone());
-        Arc::new(Self { kitchen, forecasts, slots: Mutex::default(), runtime })
+    pub fn new(
+        kitchen: Arc<Kitchen>,
+        forecasts: Arc<Forecasts>,
+        archive: Arc<dyn Archive>,
+        written: Written,
+        runtime: tokio::runtime::Handle,
+    ) -> Arc<Self> {
+        Arc::new(Self { kitchen, forecasts, slots: Mutex::default(), archive, written, runtime })
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<OrderId, Slot>> {
+    pub(super) fn slots(&self) -> MutexGuard<'_, BTreeMap<OrderId, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,33 +118,44 @@ impl Comparisons {
 
     /// Checks a comparison and accepts it. Violations carry pointers into its body.
     /// `bad` is what was wrong with it before its orders were looked at.
-    pub fn submit(
+    pub async fn submit(
         self: &Arc<Self>,
         owner: &Client,
         plan: Plan,
         bad: Vec<Violation>,
-    ) -> Result<Result<Comparison, Full>, Vec<Violation>> {
+    ) -> Result<Result<Comparison, Refused>, Vec<Violation>> {
         let entries = self.entries(&plan, bad)?;
         let Some(dishes) = entries.first().map(|entry| entry.spec.dishes) else {
             return Err(vec![Violation::new("/line_up", "must have at least one entry")]);
         };
         let now_us = clock::wall_us();
         let state = Comparison::new(self.kitchen.ids.next(now_us), owner, plan, entries, dishes, now_us);
-        let mut slots = self.slots();
-        if slots.values().filter(|slot| !slot.state.status.is_done()).count() >= Full::ACTIVE {
-            return Ok(Err(Full));
+        if let Err(full) = self.seat(state.clone()) {
+            return Ok(Err(full.into()));
         }
-        if slots.len() >= KEPT
-            && let Some(oldest) = slots.iter().find(|(_, slot)| slot.state.status.is_done()).map(|(id, _)| *id)
-        {
-            slots.remove(&oldest);
+        if let Err(down) = self.archive.open(self.filed(&state)).await {
+            self.slots().remove(&state.id);
+            return Ok(Err(down.into()));
         }
-        let (over, cancel) = (watch::Sender::new(false), watch::Sender::new(false));
-        slots.insert(state.id, Slot { state: state.clone(), over, cancel, order: None });
-        drop(slots);
         let (me, id) = (self.clone(), state.id);
         self.runtime.spawn(async move { me.run(id).await });
         Ok(Ok(state))
+    }
+
+    /// A place for a new one, if there is one; who has ended long ago makes room.
+    fn seat(&self, state: Comparison) -> Result<(), Full> {
+        let mut slots = self.slots();
+        let is_over = |slot: &Slot| *slot.over.borrow();
+        let over: Vec<_> = slots.iter().filter(|(_, slot)| is_over(slot)).map(|(id, _)| *id).collect();
+        if slots.len() - over.len() >= Full::ACTIVE {
+            return Err(Full);
+        }
+        for id in over.iter().take((over.len() + 1).saturating_sub(RECENT)) {
+            slots.remove(id);
+        }
+        let (over, cancel) = (watch::Sender::new(false), watch::Sender::new(false));
+        slots.insert(state.id, Slot { state, over, cancel, order: None });
+        Ok(())
     }
 
     /// Everyone who is compared, or everything that is wrong.
@@ -148,40 +182,27 @@ impl Comparisons {
         Err(bad)
     }
 
-    /// One comparison.
+    /// One comparison that is, or was lately, measured here.
     #[must_use]
     pub fn get(&self, id: OrderId) -> Option<Comparison> {
         self.look(id, Comparison::clone)
     }
 
-    /// Looks at one comparison as it stands.
+    /// Looks at such a comparison as it stands.
     pub fn look<T>(&self, id: OrderId, at: impl FnOnce(&Comparison) -> T) -> Option<T> {
         self.slots().get(&id).map(|slot| at(&slot.state))
     }
 
-    /// All that are kept and wanted, youngest first.
-    #[must_use]
-    pub fn list(&self, limit: usize, wanted: impl Fn(&Comparison) -> bool) -> Vec<Comparison> {
-        let all = self.slots();
-        all.values().rev().map(|slot| &slot.state).filter(|state| wanted(state)).take(limit).cloned().collect()
-    }
-
-    /// How good the forecasts of all that are kept and wanted were.
-    #[must_use]
-    pub fn accuracy(&self, wanted: impl Fn(&Comparison) -> bool) -> Vec<accuracy::Row> {
-        accuracy::rows(self.slots().values().map(|slot| &slot.state).filter(|state| wanted(state)))
-    }
-
-    /// Waits until it has ended, at most this long.
-    pub async fn wait(&self, id: OrderId, at_most: Duration) {
+    /// Waits until one that is measured here has ended, at most this long; whether there is one.
+    pub async fn wait_here(&self, id: OrderId, at_most: Duration) -> bool {
         let over = self.slots().get(&id).map(|slot| slot.over.subscribe());
-        if let Some(mut over) = over {
-            let _ = tokio::time::timeout(at_most, over.wait_for(|over| *over)).await;
-        }
+        let Some(mut over) = over else { return false };
+        let _ = tokio::time::timeout(at_most, over.wait_for(|over| *over)).await;
+        true
     }
 
-    /// Asks to stop a comparison; `None` if it is not kept.
-    pub fn cancel(&self, id: OrderId) -> Option<CancelAnswer> {
+    /// Asks to stop a comparison that is measured here; `None` if there is none.
+    pub(super) fn cancel_here(&self, id: OrderId) -> Option<CancelAnswer> {
         let mut slots = self.slots();
         let slot = slots.get_mut(&id)?;
         let state = &mut slot.state;
@@ -190,21 +211,10 @@ impl Comparisons {
         (state.status, state.cancel_requested) = (life.status, life.cancel_requested);
         if life.status.is_done() {
             state.finished_us.get_or_insert_with(clock::wall_us);
-            slot.over.send_replace(true);
         }
         slot.cancel.send_replace(true);
-        let state = Box::new(slot.state.clone());
+        let state = Known::Here(Box::new(slot.state.clone()));
         Some(if life.status.is_done() { CancelAnswer::Canceled(state) } else { CancelAnswer::Running(state) })
-    }
-
-    /// Forgets an ended comparison; `Some(false)` if it has not ended, `None` if it is not kept.
-    pub fn delete(&self, id: OrderId) -> Option<bool> {
-        let mut slots = self.slots();
-        let is_done = slots.get(&id)?.state.status.is_done();
-        if is_done {
-            slots.remove(&id);
-        }
-        Some(is_done)
     }
 
     pub(super) fn update(&self, id: OrderId, change: impl FnOnce(&mut Comparison)) {
@@ -239,6 +249,7 @@ impl Comparisons {
             biased;
             _ = canceled.wait_for(|canceled| *canceled) => None,
             result = measure::run(self, id) => Some(result),
+            () = self.given_up(id) => None,
         };
         if result.is_none() {
             let order = self.slots().get(&id).and_then(|slot| slot.order);
@@ -253,10 +264,19 @@ impl Comparisons {
             Some(Ok(())) => (Status::Succeeded, None),
             Some(Err(error)) => (Status::Failed, Some(error)),
         };
+        // Told when it is written: who was told of an end finds it after a restart.
+        let Some(mut state) = self.get(id) else { return };
+        state.finished_us.get_or_insert_with(clock::wall_us);
+        (state.status, state.error) = (status, error);
+        let is_kept = self.file_end(&state).await;
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&id) else { return };
-        slot.state.finished_us.get_or_insert_with(clock::wall_us);
-        (slot.state.status, slot.state.error) = (status, error);
+        state.cancel_requested |= slot.state.cancel_requested;
+        slot.state = state;
         slot.over.send_replace(true);
+        if !is_kept {
+            // Others say that it was lost, and so does the archive.
+            slots.remove(&id);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It deliberately cooks nothing, and keeps nothing: whoever asks again gets the same answer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,10 +80,10 @@ pub struct Forecasts {
 }
 
 impl Forecasts {
-    /// With assumed costs.
+    /// With the costs that are kept in this folder, or assumed ones.
     #[must_use]
-    pub fn new(kitchen: Arc<Kitchen>) -> Arc<Self> {
-        let calibrations = Calibrations::new(kitchen.staff.house());
+    pub fn new(kitchen: Arc<Kitchen>, folder: Option<PathBuf>) -> Arc<Self> {
+        let calibrations = Calibrations::new(kitchen.staff.house(), folder);
         let limits = Limits::read(kitchen.config.budget);
         Arc::new(Self {
             kitchen,
@@ -98,7 +99,7 @@ impl Forecasts {
     pub async fn calibrate(&self, at_most: Duration) -> Result<Calibration, String> {
         let _turn = self.calibrating.try_lock().map_err(|_| "a calibration is being made".to_owned())?;
         let calibration = calibrate(&self.kitchen, self.calibrations.last(), at_most).await?;
-        self.calibrations.replace(calibration.clone());
+        self.calibrations.replace(&calibration);
         Ok(calibration)
     }
 

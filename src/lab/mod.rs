@@ -1,15 +1,17 @@
 //! The laboratory: comparisons of models on the same work, forecasts of it, and pictures of what happened.
 //!
-//! It reads the store and asks the kitchen; it deliberately writes neither.
+//! It reads the orders and asks the kitchen, and writes down its own comparisons; it deliberately writes no order.
 
 pub mod accuracy;
 pub mod calibrate;
 pub mod calibration;
+mod calibration_file;
 pub mod comparison;
 pub mod comparisons;
 mod conclude;
 pub mod entry;
 pub mod feasible;
+pub mod filing;
 pub mod forecast;
 pub mod forecasts;
 pub mod foresee;

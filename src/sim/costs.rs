@@ -3,11 +3,13 @@
 //! The defaults were read from calibrations of a 2-core virtual machine and from docs/performance.md; ratios between them
 //! travel better than the figures. It deliberately has no figure for the work.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::Ns;
 use crate::domain::recipe::Work;
 
 /// Costs of doing things.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// From the run's start until its model is at work.
     pub begin: Ns,

@@ -4,6 +4,7 @@
 //! that fence. Only the kitchen writes. [`Durable`] is a store over a [`Backend`]: a file, or a database that several nodes
 //! share. It deliberately knows nothing of models or threads.
 
+pub mod archive;
 pub mod backend;
 mod durable;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -21,9 +22,10 @@ mod words;
 
 use std::sync::Arc;
 
+pub use archive::Archive;
 pub use backend::{Backend, Down, Published};
 pub use durable::{Durable, Me};
-pub use memory::{Bounds, Memory};
+pub use memory::{Bounds, Memory, MemoryArchive};
 pub use packed::Overlay;
 pub use reply::{Later, Reply};
 pub use words::{

@@ -187,8 +187,10 @@ async fn what_cannot_be_foreseen_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_calibration_is_measured_kept_and_foreseen_with() {
-    let house = harness::open();
+async fn a_calibration_is_measured_kept_for_who_starts_later_and_foreseen_with() {
+    let folder = std::env::temp_dir().join(format!("pasta-fasta-cache-{}", std::process::id()));
+    let cache_dir = ["--cache-dir", folder.to_str().unwrap()];
+    let house = harness::open_with(&cache_dir);
     let assumed = house.json("/calibrations").await;
     assert_eq!((&assumed["calibrated"], &assumed["measured_at"]), (&json!(false), &Value::Null));
     let response = house.request(reqwest::Method::POST, "/calibrations").send().await.unwrap();
@@ -206,6 +208,21 @@ async fn a_calibration_is_measured_kept_and_foreseen_with() {
     assert_eq!((&kept["measured_at"], &kept["spawn_us"]), (&measured["measured_at"], &measured["spawn_us"]));
     let forecast = foresee(&house, json!({"work": {"io_ms": 1, "cpu_ms": 1}})).await;
     assert_eq!((&forecast["calibrated"], &forecast["calibrated_at"]), (&json!(true), &measured["measured_at"]));
+
+    let later = harness::open_with(&cache_dir);
+    let found = later.json("/calibrations").await;
+    assert_eq!((&found["measured_at"], &found["spawn_us"]), (&measured["measured_at"], &measured["spawn_us"]));
+    let said = command(&[]).env("PASTA_FASTA_CACHE_DIR", &folder).output().unwrap();
+    assert!(String::from_utf8(said.stderr).unwrap().contains("costs as measured"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A forecast by the command line.
+fn command(more: &[&str]) -> Command {
+    let mut command = Command::new(harness::BINARY);
+    command.env("PASTA_FASTA_CACHE_DIR", "none");
+    command.args(["forecast", "--io-ms", "60", "--cpu-ms", "8", "--dishes", "500", "--cores", "8"]).args(more);
+    command
 }
 
 #[tokio::test]
@@ -235,14 +252,12 @@ async fn a_calibration_that_is_not_over_in_time_says_so_and_changes_nothing() {
 
 #[test]
 fn the_command_line_prints_a_line_for_each_entry() {
-    let run = |more: &[&str]| {
-        let base = ["forecast", "--io-ms", "60", "--cpu-ms", "8", "--dishes", "500", "--cores", "8"];
-        Command::new(harness::BINARY).args(base).args(more).output().expect("the binary runs")
-    };
+    let run = |more: &[&str]| command(more).output().expect("the binary runs");
     let table = run(&[]);
     let text = String::from_utf8(table.stdout).unwrap();
     assert!(table.status.success() && text.lines().count() == 5 && text.starts_with("1. "), "{text}");
-    assert!(String::from_utf8(table.stderr).unwrap().contains("foreseen, not measured: 8.00 cores"));
+    let rests_on = String::from_utf8(table.stderr).unwrap();
+    assert!(rests_on.contains("foreseen, not measured: 8.00 cores, costs as assumed"), "{rests_on}");
     let forecast: Value = serde_json::from_slice(&run(&["--json"]).stdout).expect("JSON");
     assert_eq!(entries(&forecast).len(), 5);
     assert_eq!(run(&["--objective", "beauty"]).status.code(), Some(2));

@@ -47,7 +47,12 @@ pub const SERVE: [&str; 5] = ["serve", "--bind", "127.0.0.1:0", "--log", "warn"]
 
 /// Starts a service with this command, which may start the binary by way of another program.
 pub fn open_by(command: &mut Command) -> House {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = command
+        .env("PASTA_FASTA_CACHE_DIR", "none")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
     let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
     let line =
         stdout.lines().map_while(Result::ok).find(|line| line.contains("page")).expect("it says where it listens");
@@ -59,6 +64,7 @@ pub fn open_by(command: &mut Command) -> House {
 pub fn open_at(address: &str, log: &str, out: Stdio, err: Stdio) -> House {
     let child = Command::new(BINARY)
         .args(["serve", "--bind", address, "--log", log])
+        .env("PASTA_FASTA_CACHE_DIR", "none")
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)

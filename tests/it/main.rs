@@ -13,6 +13,7 @@ mod access_rate;
 mod access_routes;
 #[cfg(feature = "tls")]
 mod access_tls;
+mod archive_contract;
 mod arrivals;
 mod attempts;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -36,6 +37,7 @@ mod cluster_events;
 mod comparison_ranking;
 mod comparisons_advice;
 mod comparisons_api;
+mod comparisons_kept;
 mod comparisons_life;
 mod counter;
 mod edge_connections;

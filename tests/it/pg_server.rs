@@ -20,7 +20,7 @@ use tokio_postgres::NoTls;
 use crate::backend_contract::Database;
 
 const NAMES: &[&str] = &["sequential", "asyncio", "multithreading", "multiprocessing"];
-const LEASE: Duration = Duration::from_secs(15);
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 /// Whom the server runs as if the tests are run by root, whom it refuses.
 const UNPRIVILEGED: &str = "nobody";
 const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 500\nshared_buffers = 64MB\nfsync = on\n";
@@ -259,7 +259,8 @@ impl Database for Kitchen {
         Box::pin(async move {
             let pass = format!(
                 "UPDATE orders SET lease_until = lease_until - '{0} us'::interval, expires_at = expires_at - '{0} us'::interval, \
-                 ended_at = ended_at - '{0} us'::interval, accepted_at = accepted_at - '{0} us'::interval",
+                 ended_at = ended_at - '{0} us'::interval, accepted_at = accepted_at - '{0} us'::interval; \
+                 UPDATE comparisons SET seen = seen - '{0} us'::interval",
                 time.as_micros()
             );
             self.visitor().await.batch_execute(&pass).await.unwrap();

@@ -36,12 +36,12 @@ impl File {
         self.folder.join("orders.db")
     }
 
-    fn sqlite(&self) -> Result<Sqlite, OpenError> {
+    pub(crate) fn sqlite(&self) -> Result<Sqlite, OpenError> {
         Sqlite::open(&self.path(), "here".into(), NAMES)
     }
 
     /// Something done to the file by a stranger.
-    fn meddle(&self, sql: &str) {
+    pub(crate) fn meddle(&self, sql: &str) {
         rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
     }
 }

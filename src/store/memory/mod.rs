@@ -4,6 +4,7 @@
 //! longest hold is a page of a list; guards never cross an await.
 
 pub(super) mod again;
+mod archive;
 mod desk;
 mod held;
 mod once;
@@ -11,6 +12,7 @@ mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use self::archive::MemoryArchive;
 use self::slots::Inner;
 pub(super) use self::slots::weight;
 use super::shares::Load;

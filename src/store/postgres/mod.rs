@@ -3,6 +3,7 @@
 //! Who holds what is said by the rows alone, in the database's time: `sql.rs` has every statement by which nodes share
 //! orders. It deliberately elects nobody and trusts no message: NOTIFY only makes things faster.
 
+mod archive;
 mod hints;
 mod line;
 mod live;
@@ -48,6 +49,8 @@ struct House {
     me: NodeRow,
     /// The same name, as it is written most.
     node: Arc<str>,
+    /// This run of it: what it was before and is called the same is another one.
+    session: String,
     /// Names of the models, by number.
     names: Box<[&'static str]>,
     lease: Duration,
@@ -82,9 +85,11 @@ impl Postgres {
         let now = said.ok().and_then(|rows| rows.into_iter().next());
         let now = now.ok_or_else(|| OpenError::Unreachable("it let us in and did not answer".to_owned()))?;
         let (listens, hears) = Line::listening(config.clone());
+        let started_us: i64 = now.get(0);
         let house = House {
             node: me.node.clone(),
-            me: NodeRow { started_us: now.get(0), ..me },
+            session: format!("{} {started_us}", me.node),
+            me: NodeRow { started_us, ..me },
             names: names.into(),
             lease,
             lease_us: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),

@@ -60,7 +60,7 @@ impl Kept {
     }
 }
 
-fn status(number: i16) -> Status {
+pub(super) fn status(number: i16) -> Status {
     // The column's check knows no other number.
     usize::try_from(number).ok().and_then(|n| Status::ALL.get(n)).copied().unwrap_or(Status::Failed)
 }

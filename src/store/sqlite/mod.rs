@@ -3,6 +3,7 @@
 //! Every call is one transaction and on the disk when it answers; since callers batch, that is group commit. It
 //! deliberately is for one service: a second one on the same file is refused, so there are no leases and no hints.
 
+mod archive;
 mod desk;
 mod open;
 mod read;
@@ -79,6 +80,11 @@ impl Sqlite {
     fn reader(&self) -> &Desk {
         // Relaxed: any reader will do.
         &self.readers[self.turn.fetch_add(1, Ordering::Relaxed) % READERS]
+    }
+
+    /// This run of the service.
+    fn session(&self) -> String {
+        self.started_us.to_string()
     }
 
     fn author(&self, now_us: i64) -> Author {
