@@ -33,7 +33,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// How long connections get after the orders have ended: streams and answers in hand.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
-/// How long the ends of broken off runs may take to be written.
+/// How long it may take to write the ends of broken off runs, and what is given back.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// A service that is bound and not yet serving.
@@ -141,11 +141,12 @@ impl App {
         signals.next().await;
         kitchen.drain();
         tracing::info!(unfinished = unfinished(&kitchen), "closing");
-        // What has not begun goes back to the others, if there can be others.
-        kitchen.store.close().await;
+        // What has not begun goes back to the others, if there can be others. While the store is away that is written
+        // again and again: neither the grace period nor the next signal waits for it.
+        let returned = tokio::spawn(kitchen.store.close());
         let done = async {
             // A run is there until its end is written; an order that waits for staff has none yet.
-            while kitchen.running() > 0 || unfinished(&kitchen) > 0 {
+            while !returned.is_finished() || kitchen.running() > 0 || unfinished(&kitchen) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -158,12 +159,12 @@ impl App {
         let is_kept = kitchen.store.durability() != MEMORY;
         if is_kept {
             // What was broken off is written down as waiting again; without an answer the lease says it.
-            let returned = async {
-                while kitchen.running() > 0 {
+            let written = async {
+                while !returned.is_finished() || kitchen.running() > 0 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            let _ = tokio::time::timeout(LAST_WRITES, returned).await;
+            let _ = tokio::time::timeout(LAST_WRITES, written).await;
         }
         // Receivers live in every connection; a send cannot fail while one does, and need not succeed when none does.
         let _ = self.closing.send(true);

@@ -17,18 +17,18 @@ use crate::pg_server::{Kitchen, Server};
 const LEASE_MS: &str = "2000";
 
 /// A service of this name on this database.
-fn node(kitchen: &Kitchen, name: &str) -> House {
+pub fn node(kitchen: &Kitchen, name: &str) -> House {
     open_with(&["--store", &kitchen.url(), "--node", name, "--lease-ms", LEASE_MS])
 }
 
-async fn runs(house: &House, order: &Value) {
+pub async fn runs(house: &House, order: &Value) {
     eventually(Duration::from_secs(20), "it runs", async || {
         house.json(&link(order, "self")).await["status"] == "running"
     })
     .await;
 }
 
-fn signal(house: &House, signal: Signal) {
+pub fn signal(house: &House, signal: Signal) {
     kill_process(Pid::from_raw(house.pid() as i32).unwrap(), signal).unwrap();
 }
 

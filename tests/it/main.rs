@@ -33,6 +33,8 @@ mod children_limits;
 mod children_spawn;
 mod cluster;
 #[cfg(feature = "postgres")]
+mod cluster_away;
+#[cfg(feature = "postgres")]
 mod cluster_events;
 mod comparison_ranking;
 mod comparisons_advice;
