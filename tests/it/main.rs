@@ -79,6 +79,8 @@ mod packed;
 mod pg_server;
 #[cfg(feature = "postgres")]
 mod postgres_contract;
+#[cfg(all(feature = "postgres", feature = "tls"))]
+mod postgres_hosts;
 #[cfg(feature = "postgres")]
 mod postgres_nodes;
 #[cfg(feature = "postgres")]

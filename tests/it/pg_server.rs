@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Server {
     folder: PathBuf,
     postmaster: Mutex<Option<Child>>,
+    /// Where it listens, if it does, and what its socket is called after.
+    port: AtomicU16,
     /// Starts processes from a thread that lives as long as this process: they are sent a signal when it ends.
     starts: mpsc::Sender<(PathBuf, mpsc::Sender<Child>)>,
 }
@@ -113,7 +115,7 @@ impl Server {
                 let _ = started.send(postgres.arg("-D").arg(&folder).stderr(log).spawn().unwrap());
             }
         });
-        let server = Self { folder: own, postmaster: Mutex::new(None), starts };
+        let server = Self { folder: own, postmaster: Mutex::new(None), port: AtomicU16::new(5432), starts };
         server.up();
         server
     }
@@ -139,15 +141,53 @@ impl Server {
         let _ = fs::remove_dir_all(&folder);
         let mut copy = unprivileged(&binaries().join("pg_basebackup"));
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&folder);
-        run(copy.args(["--username=pasta", "--host"]).arg(&self.folder));
-        // Of the one it is a copy of: what locks its socket, and where that is. In settings the last word counts.
-        fs::remove_file(folder.join(".s.PGSQL.5432.lock")).unwrap();
+        run(copy.args(["--username=pasta", &self.on_port(), "--host"]).arg(&self.folder));
+        // Of the one it is a copy of: what locks its socket, and where it listens. In settings the last word counts.
+        fs::remove_file(folder.join(format!(".s.PGSQL.{}.lock", self.port.load(Ordering::Relaxed)))).unwrap();
         let mut settings = File::options().append(true).open(folder.join("postgresql.conf")).unwrap();
-        writeln!(settings, "unix_socket_directories = '{}'", folder.display()).unwrap();
+        writeln!(settings, "listen_addresses = ''\nunix_socket_directories = '{}'", folder.display()).unwrap();
         let (started, child) = mpsc::channel();
         self.starts.send((folder, started)).unwrap();
         // Ends with the thread that started it.
         drop(child.recv().unwrap());
+    }
+
+    /// Starts it anew with these settings, listening on a port of this machine, which is the answer.
+    pub(crate) fn listening(&self, settings: &str, access: &str) -> u16 {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.down();
+        let mut file = File::options().append(true).open(self.folder.join("postgresql.conf")).unwrap();
+        writeln!(file, "listen_addresses = '127.0.0.1'\nport = {free}\n{settings}").unwrap();
+        let hba = self.folder.join("pg_hba.conf");
+        let others = fs::read_to_string(&hba).unwrap();
+        fs::write(&hba, format!("{access}\n{others}")).unwrap();
+        self.port.store(free, Ordering::Relaxed);
+        self.up();
+        free
+    }
+
+    /// A file beside its own that only it may read, as keys must be.
+    pub(crate) fn secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, text).unwrap();
+        run(Command::new("chmod").arg("600").arg(&path));
+        if is_root() {
+            run(Command::new("chown").arg(format!("{UNPRIVILEGED}:nogroup")).arg(&path));
+        }
+        path
+    }
+
+    /// A copy of it being made so slowly that it is not done before the test is, with all it writes meanwhile.
+    pub(crate) fn backup(&self) -> Child {
+        let folder = self.folder.with_file_name(format!("run-{}-backup", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let mut copy = unprivileged(&binaries().join("pg_basebackup"));
+        copy.args(["--max-rate=32", "--checkpoint=fast", "--wal-method=stream", "--no-sync", "--pgdata"]).arg(&folder);
+        copy.args(["--username=pasta", &self.on_port(), "--host"]).arg(&self.folder).spawn().unwrap()
+    }
+
+    fn on_port(&self) -> String {
+        format!("--port={}", self.port.load(Ordering::Relaxed))
     }
 
     /// What it has written down.
@@ -158,7 +198,7 @@ impl Server {
     /// The address of a database.
     pub(crate) fn url(&self, database: &str) -> String {
         let host = self.folder.to_string_lossy().replace('/', "%2F");
-        format!("postgres://pasta@{host}/{database}")
+        format!("postgres://pasta@{host}:{}/{database}", self.port.load(Ordering::Relaxed))
     }
 
     /// A connection of a stranger, once it lets one in.

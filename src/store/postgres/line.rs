@@ -14,8 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Statement};
 
+use super::hosts::Hosts;
 use super::{open, sql};
 use crate::store::backend::Down;
 
@@ -54,19 +55,19 @@ pub(super) struct Line {
 
 impl Line {
     /// Connects, on the runtime of the caller. An answer has to be there in that time.
-    pub(super) fn new(config: Config, answers_in: Duration) -> Self {
-        Self::start(config, answers_in, None)
+    pub(super) fn new(hosts: Hosts, answers_in: Duration) -> Self {
+        Self::start(hosts, answers_in, None)
     }
 
     /// Connects for nothing but listening.
-    pub(super) fn listening(config: Config) -> (Self, mpsc::UnboundedReceiver<Heard>) {
+    pub(super) fn listening(hosts: Hosts) -> (Self, mpsc::UnboundedReceiver<Heard>) {
         let (heard, hears) = mpsc::unbounded_channel();
-        (Self::start(config, SETUP, Some(heard)), hears)
+        (Self::start(hosts, SETUP, Some(heard)), hears)
     }
 
-    fn start(config: Config, answers_in: Duration, heard: Option<mpsc::UnboundedSender<Heard>>) -> Self {
+    fn start(hosts: Hosts, answers_in: Duration, heard: Option<mpsc::UnboundedSender<Heard>>) -> Self {
         let (say, state) = watch::channel(State::Connecting);
-        let task = tokio::spawn(keep(config, say, heard)).abort_handle();
+        let task = tokio::spawn(keep(hosts, say, heard)).abort_handle();
         Self { state, answers_in, task }
     }
 
@@ -146,16 +147,16 @@ fn is_taken_back(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Connects again and again, until nobody needs it any more.
-async fn keep(config: Config, say: watch::Sender<State>, heard: Option<mpsc::UnboundedSender<Heard>>) {
+async fn keep(hosts: Hosts, say: watch::Sender<State>, heard: Option<mpsc::UnboundedSender<Heard>>) {
     let mut wait = FIRST_WAIT;
     loop {
         say.send_replace(State::Connecting);
-        match config.connect(NoTls).await {
+        match hosts.connect().await {
             Ok((client, connection)) => {
                 let is_good = serve(client, connection, &say, heard.as_ref()).await;
                 wait = if is_good { FIRST_WAIT } else { wait };
             }
-            Err(error) => tracing::warn!(error = open::told(&error), "cannot connect to the order store"),
+            Err(error) => tracing::warn!(error, "cannot connect to the order store"),
         }
         say.send_replace(State::Down);
         tokio::time::sleep(jittered(wait)).await;

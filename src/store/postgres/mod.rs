@@ -3,8 +3,10 @@
 //! Who holds what is said by the rows alone, in the database's time: `sql.rs` has every statement by which nodes share
 //! orders. It deliberately elects nobody and trusts no message: NOTIFY only makes things faster.
 
+mod address;
 mod archive;
 mod hints;
+mod hosts;
 mod line;
 mod live;
 mod moves;
@@ -16,6 +18,8 @@ mod rows;
 mod sql;
 mod sql_reads;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;
 mod write;
 
 use std::sync::atomic::{AtomicI64, AtomicUsize};
@@ -23,9 +27,9 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_postgres::Config;
 
 use self::hints::Hints;
+use self::hosts::Hosts;
 use self::line::Line;
 pub use self::open::OpenError;
 use super::backend::{Appended, Change, Group, Hint, Published, Renewed, Said, Stopped, Taken, Tidied, Want};
@@ -55,7 +59,7 @@ struct House {
     names: Box<[&'static str]>,
     lease: Duration,
     lease_us: i64,
-    config: Config,
+    hosts: Hosts,
     appends: Line,
     settles: Line,
     takes: Line,
@@ -76,15 +80,15 @@ struct House {
 impl Postgres {
     /// Connects, brings the schema up to date, and says that this node is there. `names` are those of the models, by number.
     pub async fn connect(url: &str, me: NodeRow, lease: Duration, names: &[&'static str]) -> Result<Self, OpenError> {
-        let config = open::config(url)?;
-        open::migrate(&config).await?;
-        let config = open::bounded(&config);
-        let line = |limit| Line::new(config.clone(), limit);
+        let hosts = address::hosts(url)?;
+        open::migrate(&hosts).await?;
+        let hosts = open::bounded(&hosts);
+        let line = |limit| Line::new(hosts.clone(), limit);
         let takes = line(TIDIES_IN);
         let said = takes.ask(sql_reads::NOW, &[]).await;
         let now = said.ok().and_then(|rows| rows.into_iter().next());
         let now = now.ok_or_else(|| OpenError::Unreachable("it let us in and did not answer".to_owned()))?;
-        let (listens, hears) = Line::listening(config.clone());
+        let (listens, hears) = Line::listening(hosts.clone());
         let started_us: i64 = now.get(0);
         let house = House {
             node: me.node.clone(),
@@ -103,7 +107,7 @@ impl Postgres {
             hints: Mutex::new(Hints::new(hears)),
             caveat: StdMutex::default(),
             retention_us: AtomicI64::new(Bounds::default().retention_us),
-            config,
+            hosts,
         };
         house.renew(&house.takes, Vec::new()).await.map_err(|down| OpenError::Unreachable(down.to_string()))?;
         Ok(Self(Arc::new(house)))
@@ -111,7 +115,7 @@ impl Postgres {
 
     /// Brings the schema up to date and does nothing else.
     pub async fn migrate(url: &str) -> Result<(), OpenError> {
-        open::migrate(&open::config(url)?).await
+        open::migrate(&address::hosts(url)?).await
     }
 
     fn say<T: 'static, F: Future<Output = T> + Send + 'static>(&self, act: impl FnOnce(Arc<House>) -> F) -> Later<T> {
@@ -136,7 +140,7 @@ impl House {
     }
 
     fn renewals(&self) -> &Line {
-        self.renewals.get_or_init(|| Line::new(self.config.clone(), ANSWERS_IN))
+        self.renewals.get_or_init(|| Line::new(self.hosts.clone(), ANSWERS_IN))
     }
 }
 

@@ -1,11 +1,10 @@
-//! The address of a database, how connections to it are set, and its schema.
+//! Opening a database: how everyday sessions are bounded, and its schema.
 //!
 //! It deliberately mends nothing: a database that is not as expected is refused with a sentence.
 
-use std::time::Duration;
+use tokio_postgres::Client;
 
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls};
+use super::hosts::Hosts;
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -17,11 +16,9 @@ pub enum OpenError {
     /// Its address is none.
     #[error("the address of the database cannot be read: {0}")]
     Address(String),
-    /// TLS is asked for.
-    #[error(
-        "sslmode=require is not supported yet: put a TLS proxy before the database, or use sslmode=disable on a trusted network"
-    )]
-    Tls,
+    /// TLS is asked for and cannot be had.
+    #[error("TLS to the database cannot be set up: {0}")]
+    Tls(String),
     /// It does not answer, or lets nobody in.
     #[error("cannot connect to the database: {0}")]
     Unreachable(String),
@@ -33,47 +30,23 @@ pub enum OpenError {
     Migration(String),
 }
 
-/// A connection attempt. Longer than a TCP retransmission (1 s), shorter than anybody waits for a 202.
-const CONNECT: Duration = Duration::from_secs(3);
-/// A connection on which nothing was said for so long is asked whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Sent data that nobody confirmed for so long: the connection is dead.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bounds the server keeps by itself, should this node no longer be there to do it; milliseconds.
 const OPTIONS: &str =
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c TimeZone=UTC";
 /// Who migrates has this lock; any number nobody else uses.
 const MIGRATION_LOCK: i64 = 7_305_806_148_091_633_006;
 
-/// Reads an address, as `postgres://USER@HOST/DATABASE`; several hosts are tried in turn for the one that can be written to.
-pub(super) fn config(url: &str) -> Result<Config, OpenError> {
-    let mut config: Config = url.parse().map_err(|error| OpenError::Address(told(&error)))?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(OpenError::Tls);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("pasta-fasta");
-    }
-    config
-        .connect_timeout(CONNECT)
-        .keepalives(true)
-        .keepalives_idle(KEEPALIVE)
-        .tcp_user_timeout(USER_TIMEOUT)
-        .target_session_attrs(TargetSessionAttrs::ReadWrite);
-    Ok(config)
-}
-
-/// The same for everyday sessions, which must not hang.
-pub(super) fn bounded(config: &Config) -> Config {
-    let mut config = config.clone();
-    let own = config.get_options().unwrap_or_default().to_owned();
-    config.options(format!("{own} {OPTIONS}").trim());
-    config
+/// The same hosts for everyday sessions, which must not hang.
+pub(super) fn bounded(hosts: &Hosts) -> Hosts {
+    hosts.with(|host| {
+        let own = host.get_options().unwrap_or_default().to_owned();
+        host.options(format!("{own} {OPTIONS}").trim());
+    })
 }
 
 /// Brings the schema up to date; who comes second waits for the first, and finds nothing to do.
-pub(super) async fn migrate(config: &Config) -> Result<(), OpenError> {
-    let (mut client, connection) = config.connect(NoTls).await.map_err(|error| OpenError::Unreachable(told(&error)))?;
+pub(super) async fn migrate(hosts: &Hosts) -> Result<(), OpenError> {
+    let (mut client, connection) = hosts.connect().await.map_err(OpenError::Unreachable)?;
     let driven = async {
         // How it ended is in the answers of whoever used it.
         let _ = connection.await;
