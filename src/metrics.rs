@@ -126,6 +126,8 @@ pub struct Metrics {
     log_lines_dropped: Counter,
     /// Ends of runs that were refused because their order is another node's.
     pub stale_writes: Counter,
+    /// Times an order of a shared store was passed by because its bytes cannot be read.
+    pub unreadable_orders: Counter,
     /// Runs after which their order waits again: they failed and are tried again, or were broken off.
     pub attempts_again: Counter,
     gauges: Gauges,
@@ -159,6 +161,9 @@ impl Metrics {
         let stale_writes = Counter::default();
         let why = "Ends of runs refused because their order had become another node's";
         registry.register("stale_writes", why, stale_writes.clone());
+        let unreadable_orders = Counter::default();
+        let why = "Times an order of the store was passed by because it is damaged";
+        registry.register("unreadable_orders", why, unreadable_orders.clone());
         let attempts_again = Counter::default();
         let why =
             "Runs after which their order waited for another: failed ones that are tried again, and broken off ones";
@@ -182,6 +187,7 @@ impl Metrics {
             connections_cut,
             log_lines_dropped,
             stale_writes,
+            unreadable_orders,
             attempts_again,
             gauges,
         })

@@ -21,7 +21,8 @@ pub(super) async fn heed(kitchen: Weak<Kitchen>) {
 }
 
 impl Kitchen {
-    fn heed(&self, News { is_fresh, cancels, lost, ended }: News) {
+    fn heed(&self, News { is_fresh, cancels, lost, ended, unreadable }: News) {
+        self.metrics.unreadable_orders.inc_by(unreadable);
         for (ids, reason) in [(cancels, Reason::Client), (lost, Reason::Lost)] {
             for run in ids.into_iter().filter_map(|id| self.run(id)) {
                 run.stop(reason);

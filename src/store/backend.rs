@@ -192,6 +192,8 @@ pub struct Tidied {
     pub shares: Vec<(Client, u64, u64)>,
     /// Orders waiting for any node.
     pub waiting: Vec<Waiting>,
+    /// Orders that could not be read and were passed by.
+    pub unreadable: u64,
 }
 
 /// Orders of one lane that wait for any node.

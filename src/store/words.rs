@@ -287,4 +287,6 @@ pub struct News {
     pub lost: Vec<OrderId>,
     /// Orders that ended without a run of this node, and how if that is known.
     pub ended: Vec<(OrderId, Option<Status>)>,
+    /// Orders of the store that could not be read and were passed by.
+    pub unreadable: u64,
 }

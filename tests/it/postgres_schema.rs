@@ -7,8 +7,9 @@ use std::time::Duration;
 use pasta_fasta::domain::id::Ids;
 use pasta_fasta::store::backend::{Appended, Entry, Group, Lane, Want};
 use pasta_fasta::store::postgres::{OpenError, Postgres};
-use pasta_fasta::store::{Backend, Query};
+use pasta_fasta::store::{Backend, Bounds, Query, packed};
 
+use crate::backend_contract::Database;
 use crate::pg_server::{Kitchen, Server, node_row};
 use crate::store_contract::{NONE, new_job, owner};
 
@@ -39,6 +40,36 @@ async fn servers_that_migrate_at_once_agree_and_leave_the_rows_that_are_there() 
     Postgres::migrate(&url).await.unwrap();
     let other = kitchen.node("b", LEASE).await;
     assert_eq!(other.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_cannot_be_read_keeps_no_other_from_being_taken_over() {
+    let mut kitchen = Kitchen::opened().await;
+    let (a, b) = (kitchen.node("a", LEASE).await, kitchen.node("b", LEASE).await);
+    let ids = Ids::new(1);
+    let visitor = kitchen.visitor().await;
+    let take = async || b.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap();
+    for held in [true, false] {
+        let mut groups: Vec<_> = (0..3).map(|_| order(&ids)).collect();
+        groups.iter_mut().for_each(|group| group.entries[0].held = held);
+        let [newer, damaged, good] = [0, 1, 2].map(|nth: usize| groups[nth].entries[0].job.id);
+        a.append(groups).await.unwrap();
+        visitor.execute("UPDATE orders SET format = 99 WHERE id = $1", &[&newer.0]).await.unwrap();
+        visitor.execute("UPDATE orders SET body = 'x' WHERE id = $1", &[&damaged.0]).await.unwrap();
+        kitchen.pass_time(LEASE).await;
+        let tidied = b.tidy(Bounds::default(), 0).await.unwrap();
+        assert_eq!(tidied.returned, u64::from(held), "of lost holders what can be read waits again");
+        let taken = take().await;
+        assert_eq!(taken.iter().map(|taken| taken.job.id).collect::<Vec<_>>(), [good]);
+        let tidied = b.tidy(Bounds::default(), 0).await.unwrap();
+        assert!(tidied.unreadable > 0, "it is counted");
+        assert!(tidied.waiting.is_empty(), "nobody is kept busy by what waits for a later version");
+        // The later version, or its end.
+        visitor.execute("UPDATE orders SET format = $2 WHERE id = $1", &[&newer.0, &packed::FORMAT]).await.unwrap();
+        b.tidy(Bounds::default(), 0).await.unwrap();
+        assert_eq!(take().await.iter().map(|taken| taken.job.id).collect::<Vec<_>>(), [newer]);
+        visitor.batch_execute("DELETE FROM orders").await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

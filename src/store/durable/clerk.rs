@@ -162,6 +162,9 @@ impl House {
             locked(&self.shares).recount(tidied.shares.into_iter().map(counted));
         }
         locked(&self.tags).seen(tidied.waiting);
+        if tidied.unreadable > 0 {
+            self.tell(|news| news.unreadable += tidied.unreadable);
+        }
         if !tidied.ended.is_empty() {
             self.tell(|news| news.ended.extend(tidied.ended.into_iter().map(|(id, status)| (id, Some(status)))));
         }

@@ -22,7 +22,7 @@ mod tidy;
 mod tls;
 mod write;
 
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ struct House {
     hints: Mutex<Hints>,
     /// What the settings of the database do not promise, as it was seen last.
     caveat: StdMutex<Option<&'static str>>,
+    /// Rows passed by since the last time of tidying up: damaged.
+    unreadable: AtomicU64,
     /// As the latest call that named it said; for orders that end here.
     retention_us: AtomicI64,
 }
@@ -106,6 +108,7 @@ impl Postgres {
             _listens: listens,
             hints: Mutex::new(Hints::new(hears)),
             caveat: StdMutex::default(),
+            unreadable: AtomicU64::new(0),
             retention_us: AtomicI64::new(Bounds::default().retention_us),
             hosts,
         };

@@ -74,7 +74,8 @@ pub(super) fn read_body(row: &Row, at: usize) -> Result<(i16, &[u8]), Down> {
 }
 
 pub(super) fn unreadable(row: &Row) -> Down {
-    tracing::error!(columns = row.len(), "an order in the store was written by a later version, or is damaged");
+    let id = row.try_get::<_, uuid::Uuid>(0).ok().map(|id| crate::domain::id::OrderId(id).to_string());
+    tracing::error!(id, "an order in the store was written by a later version, or is damaged");
     Down::Away
 }
 

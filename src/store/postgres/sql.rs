@@ -151,7 +151,7 @@ SELECT o.id FROM told t JOIN orders o ON o.id = t.id
 );
 
 /// Takes up orders that wait for any node, of each lane the first so many; of those with staff of their own only as far as
-/// the room reaches. Two nodes at once pass by what the other has just locked.
+/// the room reaches. Two nodes at once pass by what the other has just locked, and each by what a later version wrote.
 pub(super) const TAKE: &str = concat!(
     "
 WITH want AS (
@@ -159,7 +159,7 @@ WITH want AS (
 ), waiting AS MATERIALIZED (
     SELECT o.* FROM want w CROSS JOIN LATERAL (
         SELECT id, lane, turn, threads, children FROM orders
-         WHERE status = 0 AND node IS NULL AND lane = w.lane
+         WHERE status = 0 AND node IS NULL AND lane = w.lane AND format <= $7
          ORDER BY turn, id LIMIT w.most FOR UPDATE SKIP LOCKED
     ) AS o
 ), line AS (
@@ -193,40 +193,7 @@ UPDATE orders o SET lease_until = clock_timestamp() + $2::int8 * interval '1 mic
   FROM held h WHERE o.id = h.id
 RETURNING o.id, o.attempt, o.cancel_requested";
 
-/// What a node asks about once a second, idle or not: what each client holds, what waits, and whether there is anything to
-/// tidy up at all: what is published of runs that are over, orders without a living holder or past their deadline, and ended ones to forget.
-/// What waits is asked lane by lane, the first of each: counting a hundred thousand would take longer than all the rest.
-/// And how commits wait for standbys, how many there are, and whether anything is synced.
-pub(super) const LOOK: &str = "
-WITH RECURSIVE first AS (
-    (SELECT lane, turn FROM orders WHERE status = 0 AND node IS NULL ORDER BY lane, turn LIMIT 1)
-    UNION ALL
-    SELECT next.* FROM first CROSS JOIN LATERAL (SELECT lane, turn FROM orders
-     WHERE status = 0 AND node IS NULL AND lane > first.lane ORDER BY lane, turn LIMIT 1) AS next
-)
-SELECT 's' AS what, owner, 0::int2 AS lane, count(*) AS orders, sum(bytes)::int8 AS number
-  FROM orders WHERE status < 2 GROUP BY owner
-UNION ALL
-SELECT 'w', '', lane, 0, turn FROM first
-UNION ALL
-SELECT 'd', '', 0::int2, 1, 0
- WHERE EXISTS (SELECT FROM orders WHERE status < 2 AND node IS NOT NULL AND lease_until < clock_timestamp())
-    OR EXISTS (SELECT FROM orders WHERE status = 0 AND node IS NULL AND expires_at IS NOT NULL AND history IS NULL
-                                    AND expires_at <= clock_timestamp())
-UNION ALL
-SELECT 'l', '', 0::int2, 1, 0
- WHERE EXISTS (SELECT FROM order_progress p
-                WHERE (SELECT o.status < 2 AND o.attempt = p.attempt FROM orders o WHERE o.id = p.order_id) IS NOT TRUE)
-UNION ALL
-SELECT 'f', '', 0::int2, 1, 0 FROM (SELECT sum(kept)::int8 AS kept, sum(ended_bytes)::int8 AS bytes FROM tally) AS t
- WHERE t.kept > $2::int8 OR t.bytes > $3::int8
-    OR (SELECT min(ended_at) FROM orders WHERE ended_at IS NOT NULL) <= clock_timestamp() - $1::int8 * interval '1 microsecond'
-    OR EXISTS (SELECT FROM nodes WHERE seen < clock_timestamp() - interval '1 hour')
-UNION ALL
-SELECT 'p', current_setting('synchronous_standby_names'), 0::int2, (SELECT count(*) FROM pg_stat_replication),
-       (current_setting('fsync') = 'on')::int::int8";
-
-/// Orders whose holder has not renewed in time, and orders nobody may begin any more.
+/// Orders whose holder has not renewed in time, and orders nobody may begin any more, of those this version can read.
 pub(super) const DUE: &str = concat!(
     "
 (SELECT ",
@@ -234,7 +201,8 @@ pub(super) const DUE: &str = concat!(
     ", ",
     now_us!(),
     " AS now_us
-   FROM orders o WHERE status < 2 AND node IS NOT NULL AND lease_until < clock_timestamp() LIMIT $1)
+   FROM orders o WHERE status < 2 AND node IS NOT NULL AND lease_until < clock_timestamp()
+                   AND format <= $2 LIMIT $1)
 UNION ALL
 (SELECT ",
     kept!(),
@@ -242,7 +210,7 @@ UNION ALL
     now_us!(),
     "
    FROM orders o WHERE status = 0 AND node IS NULL AND expires_at IS NOT NULL AND history IS NULL
-                   AND expires_at <= clock_timestamp() LIMIT $1)"
+                   AND expires_at <= clock_timestamp() AND format <= $2 LIMIT $1)"
 );
 
 /// Forgets ended orders, first what ended first, and nodes not heard of for an hour. What is too much is computed from one

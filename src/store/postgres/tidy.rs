@@ -12,10 +12,11 @@ use uuid::Uuid;
 use super::line::Line;
 use super::moves::To;
 use super::rows::{KEPT_COLUMNS, Kept};
-use super::{House, sql};
+use super::{House, sql, sql_reads};
 use crate::domain::client::Client;
 use crate::domain::job::Status;
 use crate::store::backend::{Down, Lane, Renewed, Taken, Tidied, Waiting, Want};
+use crate::store::packed::FORMAT;
 use crate::store::{Bounds, Fence};
 
 /// Orders moved by one statement.
@@ -33,8 +34,10 @@ impl House {
             return Ok(Vec::new());
         }
         let (threads, children) = (i64::from(want.room.threads), i64::from(want.room.children));
-        let taken =
-            self.takes.ask(sql::TAKE, &[&lanes, &most, &threads, &children, &&*self.node, &self.lease_us]).await?;
+        let taken = self
+            .takes
+            .ask(sql::TAKE, &[&lanes, &most, &threads, &children, &&*self.node, &self.lease_us, &FORMAT])
+            .await?;
         let read = |row: &tokio_postgres::Row| {
             let kept = Kept::read(row)?;
             let fence = Fence { id: kept.job.id, attempt: kept.overlay.grant };
@@ -42,7 +45,16 @@ impl House {
             let (needs, lane) = (kept.needs, kept.lane);
             Ok(Taken { job: kept.now(), needs, lane, fence, waited })
         };
-        taken.iter().map(read).collect()
+        // One that is damaged stays leased and is not renewed: the others are taken up all the same.
+        Ok(taken.iter().filter_map(|row| self.unless_unreadable(read(row))).collect())
+    }
+
+    /// What was read; counts what could not be, for the next time of tidying up to tell.
+    fn unless_unreadable<T>(&self, read: Result<T, Down>) -> Option<T> {
+        if read.is_err() {
+            self.unreadable.fetch_add(1, Ordering::Relaxed);
+        }
+        read.ok()
     }
 
     /// Renews these grants by this connection, and says that this node lives.
@@ -101,12 +113,13 @@ impl House {
                 break;
             }
         }
+        tidied.found.unreadable = self.unreadable.swap(0, Ordering::Relaxed);
         Ok(tidied.found)
     }
 
     async fn look(&self, retention_us: i64, limits: [i64; 2]) -> Result<Look, Down> {
         let mut look = Look::default();
-        for row in self.takes.ask(sql::LOOK, &[&retention_us, &limits[0], &limits[1]]).await? {
+        for row in self.takes.ask(sql_reads::LOOK, &[&retention_us, &limits[0], &limits[1], &FORMAT]).await? {
             let (orders, number) = (row.get::<_, i64>(3).unsigned_abs(), row.get::<_, i64>(4));
             match row.get::<_, &str>(0) {
                 "s" => look.found.shares.push((Client::stored(row.get(1)), orders, number.unsigned_abs())),
@@ -123,10 +136,11 @@ impl House {
     /// Moves what is due, as the rules of an order's life have it.
     async fn due(&self, tidied: &mut Tidied) -> Result<(), Down> {
         for _ in 0..BATCHES {
-            let rows = self.takes.ask(sql::DUE, &[&MOVES]).await?;
+            let rows = self.takes.ask(sql::DUE, &[&MOVES, &FORMAT]).await?;
             let mut moves = Vec::with_capacity(rows.len());
             for row in &rows {
-                let (kept, moment) = (Kept::read(row)?, self.moment(row.get(KEPT_COLUMNS)));
+                let Some(kept) = self.unless_unreadable(Kept::read(row)) else { continue };
+                let moment = self.moment(row.get(KEPT_COLUMNS));
                 moves.push(if kept.overlay.is_held { moment.lost(kept) } else { moment.expired(kept) });
             }
             let told: Vec<(Fence, Option<Status>)> = moves.iter().map(|m| (m.fence, m.to.end())).collect();
