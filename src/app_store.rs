@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::config::Serve;
-use crate::config_store::StoreUrl;
+use crate::config_store::{Storage, StoreUrl};
 use crate::domain::resolve::ModelRow;
 use crate::model::staff::StaffConfig;
 use crate::model::{self, HoldsPlace};
@@ -40,7 +40,7 @@ pub fn me(serve: &Serve, staff: &StaffConfig, random: u64) -> Result<NodeRow, Op
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_us: now_us,
         seen_us: now_us,
-        models: offered(&serve.storage.models)?.into_iter().map(str::to_owned).collect(),
+        models: offered(&serve.storage)?.into_iter().map(str::to_owned).collect(),
         capacity: Capacity {
             cores: u32::try_from(staff.cores).unwrap_or(u32::MAX),
             threads: serve.max_threads,
@@ -115,8 +115,14 @@ pub async fn migrate(store: &StoreUrl) -> Result<(), OpenError> {
 }
 
 /// Names of the models this node takes up orders of.
-fn offered(asked: &[String]) -> Result<Vec<&'static str>, OpenError> {
-    let all = model_names();
+fn offered(storage: &Storage) -> Result<Vec<&'static str>, OpenError> {
+    let (all, asked) = (model_names(), &storage.models);
+    if !asked.is_empty() && !storage.store.is_shared() {
+        let store = &storage.store;
+        return Err(OpenError(format!(
+            "--models: orders of other models would wait for another node, and none can share {store}; leave it out, or take --store postgres://USER@HOST/DATABASE"
+        )));
+    }
     if let Some(unknown) = asked.iter().find(|name| !all.contains(&name.as_str())) {
         return Err(OpenError(format!("--models: {unknown} is not a model of this service")));
     }

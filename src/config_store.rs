@@ -38,6 +38,14 @@ impl FromStr for StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// Whether several nodes can share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,7 +89,7 @@ pub struct Storage {
           value_parser = clap::value_parser!(u32).range(1_000..=3_600_000))]
     pub lease_ms: u32,
     /// Models whose orders this node takes up, as `asyncio,multithreading`; all if nothing is said. Other orders are
-    /// accepted and wait for another node.
+    /// accepted and wait for another node, so this needs a store that nodes share.
     #[arg(long, env = "PASTA_FASTA_MODELS", value_name = "MODELS", value_delimiter = ',')]
     pub models: Vec<String>,
 }

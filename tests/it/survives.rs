@@ -154,6 +154,19 @@ fn a_second_service_on_the_same_file_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_node_without_others_offers_every_model_or_does_not_start() {
+    let folder = Folder::new("models");
+    for store in ["memory", &folder.store()] {
+        let start = ["serve", "--bind", "127.0.0.1:0", "--models", "asyncio", "--store", store];
+        let refused = Command::new(BINARY).args(start).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("--models") && said.contains("none can share"), "{said}");
+    }
+    assert!(!folder.0.join("orders.db").exists(), "nothing was opened for it");
+}
+
+#[test]
 fn a_database_can_be_brought_up_to_date_apart_from_serving() {
     let folder = Folder::new("migrate");
     let migrate = |store: &str| Command::new(BINARY).args(["migrate", "--store", store]).output().unwrap();
