@@ -2,7 +2,7 @@
 //!
 //! It deliberately repeats nothing of that contract.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -78,6 +78,22 @@ fn a_second_server_on_the_same_file_is_refused_with_a_sentence() {
     drop(first);
     Sqlite::migrate(&file.path()).unwrap();
     file.sqlite().unwrap();
+}
+
+#[test]
+fn a_second_server_is_refused_by_whichever_name_it_reaches_the_file() {
+    let file = File::new();
+    let (symbolic, hard) = (file.folder.join("symbolic.db"), file.folder.join("hard.db"));
+    // Before there is a file: the link makes it.
+    std::os::unix::fs::symlink(file.path(), &symbolic).unwrap();
+    let open = |path: &Path| Sqlite::open(path, "there".into(), NAMES);
+    let first = open(&symbolic).unwrap();
+    std::fs::hard_link(file.path(), &hard).unwrap();
+    for path in [&file.path(), &symbolic, &hard] {
+        assert!(matches!(open(path), Err(OpenError::Busy(_))), "{}", path.display());
+    }
+    drop(first);
+    open(&symbolic).unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! It deliberately mends nothing: a file that is not as expected is refused with a sentence.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub enum OpenError {
     /// Its lock cannot be had.
     #[error("cannot lock {}: {error}", .path.display())]
     Lock {
-        /// The lock file.
+        /// The file.
         path: PathBuf,
         /// What the system says.
         error: std::io::Error,
@@ -46,6 +47,8 @@ pub enum OpenError {
 
 /// How long a statement waits for a lock of SQLite's own: only a reader at a checkpoint or a visitor with a shell can have one.
 const BUSY: Duration = Duration::from_secs(5);
+/// Who may use a file that is made: as SQLite makes them.
+const MODE: u32 = 0o644;
 /// Statements kept prepared: all there are.
 const STATEMENTS: usize = 64;
 /// What a commit promises. FULL: it is on the disk when it returns. The log is written back every 1,000 pages (4 MiB) and cut
@@ -53,14 +56,13 @@ const STATEMENTS: usize = 64;
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000; \
                         PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;";
 
-/// Locks the file for as long as the answer lives. A file beside it: closing any handle of the database itself would drop
-/// the locks that SQLite holds on it in this process.
+/// Locks the file for as long as the answer lives, whichever of its names it was reached by: the lock (flock) is of the file
+/// itself, so links lead to the same one. It is no lock of SQLite's own (POSIX), which this process would lose with any handle
+/// it closes: so this handle must be the last to be closed, and whoever was refused has nothing to lose.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("-lock");
-    let beside = PathBuf::from(beside);
-    let failed = |error| OpenError::Lock { path: beside.clone(), error };
-    let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(failed)?;
+    let failed = |error| OpenError::Lock { path: path.to_owned(), error };
+    // Made here if it is not there; SQLite takes an empty file for a new one.
+    let file = File::options().create(true).truncate(false).write(true).mode(MODE).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Busy(path.to_owned())),
