@@ -10,6 +10,7 @@ use pasta_fasta::store::postgres::{OpenError, Postgres};
 use pasta_fasta::store::{Backend, Bounds, Query, packed};
 
 use crate::backend_contract::Database;
+use crate::harness::eventually;
 use crate::pg_server::{Kitchen, Server, node_row};
 use crate::store_contract::{NONE, new_job, owner};
 
@@ -70,6 +71,55 @@ async fn an_order_that_cannot_be_read_keeps_no_other_from_being_taken_over() {
         assert_eq!(take().await.iter().map(|taken| taken.job.id).collect::<Vec<_>>(), [newer]);
         visitor.batch_execute("DELETE FROM orders").await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_a_backup_or_subscribes_to_rows_is_no_standby() {
+    let kitchen = Kitchen::opened().await;
+    Server::shared().listening("wal_level = logical", "");
+    let visitor = kitchen.visitor().await;
+    let node = kitchen.node("a", LEASE).await;
+    let senders = async |kind: &str| -> i64 {
+        let count = format!("SELECT count(*) FROM pg_stat_replication r WHERE {kind}");
+        visitor.query_one(&count, &[]).await.unwrap().get(0)
+    };
+    let caveat = async || {
+        node.tidy(Bounds::default(), 0).await.unwrap();
+        node.caveat()
+    };
+    let soon = Duration::from_secs(60);
+    let mut backup = Server::shared().backup();
+    eventually(soon, "a backup is made, with what is written meanwhile", async || {
+        senders("state = 'backup'").await == 1 && senders("state = 'streaming'").await == 1
+    })
+    .await;
+    assert_eq!(caveat().await, None, "a backup");
+    backup.kill().unwrap();
+    backup.wait().unwrap();
+
+    let subscriber = Kitchen::opened().await;
+    visitor.batch_execute("CREATE TABLE rows (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE rows").await.unwrap();
+    visitor.query_one("SELECT pg_create_logical_replication_slot('s', 'pgoutput')", &[]).await.unwrap();
+    let from = kitchen.url().replace("postgres://pasta@", "").replace("%2F", "/");
+    let (host, port) =
+        from.split_once('/').map(|_| from.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap()).unwrap();
+    let there = subscriber.visitor().await;
+    there.batch_execute("CREATE TABLE rows (id int PRIMARY KEY)").await.unwrap();
+    let subscribe = format!(
+        "CREATE SUBSCRIPTION s CONNECTION 'host={host} port={port} user=pasta dbname={}' PUBLICATION p \
+         WITH (create_slot = false)",
+        kitchen.name
+    );
+    there.batch_execute(&subscribe).await.unwrap();
+    let streaming = "state = 'streaming' AND replay_lsn IS NOT NULL";
+    eventually(soon, "rows are sent", async || senders(streaming).await == 1).await;
+    assert_eq!(caveat().await, None, "a subscriber");
+
+    Server::shared().standby();
+    eventually(soon, "a standby is a standby", async || {
+        caveat().await.is_some_and(|caveat| caveat.contains("asynchronous"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

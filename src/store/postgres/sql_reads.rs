@@ -36,7 +36,8 @@ SELECT node, version, (extract(epoch FROM started) * 1000000)::int8, (extract(ep
 /// What a node asks about once a second, idle or not: what each client holds, what waits, and whether there is anything to
 /// tidy up at all: what is published of runs that are over, orders without a living holder or past their deadline, and ended ones to forget.
 /// What waits is asked lane by lane, the first of each: counting a hundred thousand would take longer than all the rest.
-/// And how commits wait for standbys, how many there are, and whether anything is synced.
+/// And how commits wait for standbys, how many there are, and whether anything is synced. A standby replays what it is sent: a
+/// backup does not, and a logical subscriber is no copy. Whose role may not see what a receiver does counts it.
 pub(super) const LOOK: &str = "
 WITH RECURSIVE first AS (
     (SELECT lane, turn FROM orders WHERE status = 0 AND node IS NULL AND format <= $4 ORDER BY lane, turn LIMIT 1)
@@ -64,8 +65,10 @@ SELECT 'f', '', 0::int2, 1, 0 FROM (SELECT sum(kept)::int8 AS kept, sum(ended_by
     OR (SELECT min(ended_at) FROM orders WHERE ended_at IS NOT NULL) <= clock_timestamp() - $1::int8 * interval '1 microsecond'
     OR EXISTS (SELECT FROM nodes WHERE seen < clock_timestamp() - interval '1 hour')
 UNION ALL
-SELECT 'p', current_setting('synchronous_standby_names'), 0::int2, (SELECT count(*) FROM pg_stat_replication),
-       (current_setting('fsync') = 'on')::int::int8";
+SELECT 'p', current_setting('synchronous_standby_names'), 0::int2, count(*), (current_setting('fsync') = 'on')::int::int8
+  FROM pg_stat_replication r
+ WHERE (r.state IS NULL OR r.state IN ('catchup', 'streaming') AND r.replay_lsn IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
 
 /// Now.
 pub(super) const NOW: &str = concat!("SELECT ", now_us!());
