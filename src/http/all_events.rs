@@ -34,7 +34,9 @@ const ENTRIES: usize = 500;
 ///
 /// Server-sent events: `snapshot` (the counts of `GET /stats`), then `order.queued`, `order.running`, `order.succeeded` and so on,
 /// each with the order's id, model and labels; `closing` at the end. Ids are boot.seq; reconnect with `Last-Event-ID`. Who falls behind by more than the
-/// house remembers, or comes from an earlier run of the service, gets `gap` and a new `snapshot`. Not executable from the
+/// house remembers, or comes from an earlier run of the service, gets `gap` and a new `snapshot`. Of nodes that share a store each tells
+/// `order.queued` and `order.running` of the orders it takes in and runs itself, and the end of every order, wherever it ran; ends that come
+/// while a node has no connection to the database are not told there afterwards. Not executable from the
 /// API docs: a browser shows a stream only when it has ended; use `curl -N`.
 #[utoipa::path(get, path = "/events", operation_id = "followOrders", tag = "orders",
     params(

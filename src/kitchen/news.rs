@@ -29,9 +29,7 @@ impl Kitchen {
             }
         }
         for (id, status) in ended {
-            if let Some(status) = status {
-                self.journal.write(id, status);
-            }
+            self.journal.write(id, status);
             self.watchers.notify(id);
         }
         if is_fresh {

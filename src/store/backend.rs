@@ -225,8 +225,8 @@ pub enum Hint {
     Queued,
     /// An order of this node may have to be stopped.
     Cancel,
-    /// An order ended on another node.
-    Ended(OrderId),
+    /// An order ended on another node, so.
+    Ended(OrderId, Status),
     /// An order was deleted on another node.
     Deleted(OrderId),
 }

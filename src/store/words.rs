@@ -285,8 +285,8 @@ pub struct News {
     pub cancels: Vec<OrderId>,
     /// Runs to stop because their order is no longer this node's.
     pub lost: Vec<OrderId>,
-    /// Orders that ended without a run of this node, and how if that is known.
-    pub ended: Vec<(OrderId, Option<Status>)>,
+    /// Orders that ended without a run of this node, and how.
+    pub ended: Vec<(OrderId, Status)>,
     /// Orders of the store that could not be read and were passed by.
     pub unreadable: u64,
 }

@@ -140,3 +140,33 @@ async fn an_order_that_is_over_at_once_leaves_no_trace_in_the_tables_of_those_th
     a.cook(json!({"model": "asyncio", "io_ms": 1_500})).await;
     assert!(rows(&kitchen, "written").await > 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stream_of_all_orders_tells_the_end_of_every_order_wherever_it_ran() {
+    let kitchen = Kitchen::opened().await;
+    let (a, b) = (node(&kitchen, "a"), node(&kitchen, "b"));
+    let mut all = Follower::at(&a, "/events", None).await;
+    assert_eq!(all.next().await.unwrap().name, "snapshot");
+    let succeeded = b.cook(json!({"model": "asyncio", "io_ms": 1})).await;
+    let failing = json!({"name": "n", "steps": [{"name": "n", "work": {"kind": "wait", "ms": 60_000}}]});
+    let failed = b.cook(json!({"model": "asyncio", "recipe": failing, "timeout_ms": 50})).await;
+    let canceled = placed_at(&b, "b", json!({"model": "asyncio", "io_ms": 600_000})).await;
+    a.post(&format!("{}/cancel", link(&canceled, "self")), &json!({})).await;
+    let here = a.cook(json!({"model": "asyncio", "io_ms": 1})).await;
+    let mut ends = Vec::new();
+    while ends.len() < 4 {
+        let event = all.next().await.unwrap();
+        if event.data["done"] == true {
+            ends.push((event.name, event.data["id"].clone()));
+        }
+    }
+    for (order, name) in [
+        (succeeded, "order.succeeded"),
+        (failed, "order.failed"),
+        (canceled, "order.canceled"),
+        (here, "order.succeeded"),
+    ] {
+        let told = ends.iter().filter(|(_, id)| *id == order["id"]).map(|(name, _)| &**name).collect::<Vec<_>>();
+        assert_eq!(told, [name], "once");
+    }
+}

@@ -252,7 +252,7 @@ async fn what_happens_on_one_node_is_called_out_to_those_it_concerns() {
     hears(&b, Hint::Queued).await;
     let over = end(&a, held, Status::Canceled).await;
     assert_eq!(a.settle(vec![over]).await.unwrap(), [true]);
-    hears(&b, Hint::Ended(held.id)).await;
+    hears(&b, Hint::Ended(held.id, Status::Canceled)).await;
     a.delete(held.id).await.unwrap();
     hears(&b, Hint::Deleted(held.id)).await;
     let nodes = a.nodes().await.unwrap();

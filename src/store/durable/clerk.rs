@@ -166,7 +166,7 @@ impl House {
             self.tell(|news| news.unreadable += tidied.unreadable);
         }
         if !tidied.ended.is_empty() {
-            self.tell(|news| news.ended.extend(tidied.ended.into_iter().map(|(id, status)| (id, Some(status)))));
+            self.tell(|news| news.ended.extend(tidied.ended));
         }
     }
 }

@@ -226,7 +226,7 @@ impl House {
             Hint::Queued => self.hungry.notify_one(),
             Hint::Cancel => self.renew_now.notify_one(),
             Hint::Deleted(id) => drop(self.desk.delete_now(id)),
-            Hint::Ended(id) => self.tell(|news| news.ended.push((id, None))),
+            Hint::Ended(id, status) => self.tell(|news| news.ended.push((id, status))),
         }
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::line::Heard;
 use crate::domain::id::OrderId;
+use crate::domain::job::Status;
 use crate::store::backend::Hint;
 
 /// What was heard and not handed out yet.
@@ -37,20 +38,23 @@ impl Hints {
     }
 }
 
-/// What a payload says to this node: a letter, a node, a line break, ids. Cancels name whom they are for, all else says
+/// What a payload says to this node: a sign, a node, a line break, ids. Cancels name whom they are for, all else says
 /// where it happened, which is no news there.
 fn read(payload: &str, me: &str) -> Vec<Hint> {
-    let (Some(letter), Some(rest)) = (payload.get(..1), payload.get(1..)) else { return Vec::new() };
+    let (Some(sign), Some(rest)) = (payload.get(..1), payload.get(1..)) else { return Vec::new() };
     let (node, ids) = rest.split_once('\n').unwrap_or((rest, ""));
     let ids = || {
         let digits = ids.as_bytes().chunks(32).filter_map(|id| std::str::from_utf8(id).ok());
         digits.filter_map(|id| Uuid::try_parse(id).ok()).map(OrderId)
     };
-    match letter {
+    match sign {
         "c" if node == me => vec![Hint::Cancel],
         "q" if node != me => vec![Hint::Queued],
-        "e" if node != me => ids().map(Hint::Ended).collect(),
         "d" if node != me => ids().map(Hint::Deleted).collect(),
+        status if node != me => {
+            let status = status.parse().ok().and_then(|n: usize| Status::ALL.get(n)).filter(|status| status.is_done());
+            status.map(|status| ids().map(|id| Hint::Ended(id, *status)).collect()).unwrap_or_default()
+        }
         _ => Vec::new(),
     }
 }
@@ -62,12 +66,13 @@ mod tests {
     #[test]
     fn a_payload_is_read_by_those_it_is_for_and_nonsense_by_nobody() {
         let id = Uuid::from_u128(7);
-        let ended = format!("eother\n{0}{0}", id.simple());
-        assert_eq!(read(&ended, "me"), [Hint::Ended(OrderId(id)); 2]);
+        let ended = format!("{}other\n{1}{1}", Status::Canceled as i16, id.simple());
+        assert_eq!(read(&ended, "me"), [Hint::Ended(OrderId(id), Status::Canceled); 2]);
         assert_eq!(read(&ended, "other"), []);
+        assert_eq!(read(&format!("{}other\n{}", Status::Running as i16, id.simple()), "me"), [], "no end");
         assert_eq!((read("cme", "me"), read("cme", "other")), (vec![Hint::Cancel], vec![]));
         assert_eq!((read("qother", "me"), read("qme", "me")), (vec![Hint::Queued], vec![]));
-        for nonsense in ["", "x", "e", "eother\n", "eother\n12", "\u{1F35D}", "dother\nzz"] {
+        for nonsense in ["", "x", "3", "3other\n", "3other\n12", "9other\n", "\u{1F35D}", "dother\nzz"] {
             assert_eq!(read(nonsense, "me"), [], "{nonsense:?}");
         }
     }

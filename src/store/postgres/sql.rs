@@ -30,7 +30,8 @@ macro_rules! others {
     };
 }
 
-/// The channel of hints. A payload is a letter, the name of a node, a line break, and ids of 32 digits.
+/// The channel of hints. A payload is a sign, the name of a node, a line break, and ids of 32 digits. The sign of orders that have
+/// ended is the number of their status.
 pub(super) const LISTEN: &str = "LISTEN pasta_fasta";
 
 /// What every session does first. Waiting for standbys may be stricter than `on`, never laxer. All statements walk
@@ -137,8 +138,9 @@ WITH told AS (
 ), said AS (
     SELECT 'q' || $1 AS what FROM found WHERE status = 0
     UNION
-    SELECT 'e' || $1 || E'\\n' || string_agg(replace(id::text, '-', ''), '')
-      FROM (SELECT id, row_number() OVER () / 200 AS part FROM found WHERE status >= 2) AS e GROUP BY part
+    SELECT status::text || $1 || E'\\n' || string_agg(replace(id::text, '-', ''), '')
+      FROM (SELECT id, status, row_number() OVER (PARTITION BY status) / 200 AS part FROM found WHERE status >= 2) AS e
+     GROUP BY status, part
 ), rung AS (
     SELECT count(pg_notify('pasta_fasta', what)) FROM said WHERE ",
     others!("$1"),
