@@ -36,6 +36,8 @@ mod cluster;
 mod cluster_away;
 #[cfg(feature = "postgres")]
 mod cluster_events;
+#[cfg(feature = "postgres")]
+mod cluster_quiet;
 mod comparison_ranking;
 mod comparisons_advice;
 mod comparisons_api;

@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use pasta_fasta::domain::id::Ids;
-use pasta_fasta::store::backend::{Appended, Entry, Group, Lane, Want};
+use pasta_fasta::domain::live::Live;
+use pasta_fasta::store::backend::{Appended, Entry, Group, Lane, Published, Want};
 use pasta_fasta::store::postgres::{OpenError, Postgres};
 use pasta_fasta::store::{Backend, Bounds, Query, packed};
+use tokio_postgres::types::ToSql;
 
 use crate::backend_contract::Database;
 use crate::harness::eventually;
@@ -41,6 +43,41 @@ async fn servers_that_migrate_at_once_agree_and_leave_the_rows_that_are_there() 
     Postgres::migrate(&url).await.unwrap();
     let other = kitchen.node("b", LEASE).await;
     assert_eq!(other.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap().len(), 1);
+}
+
+mod embedded {
+    refinery::embed_migrations!("migrations/postgres");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_of_the_first_schema_are_there_after_two_nodes_brought_it_up_to_date_at_once() {
+    let kitchen = Kitchen::opened().await;
+    let mut visitor = kitchen.visitor().await;
+    let first = embedded::migrations::runner().set_target(refinery::Target::Version(1));
+    first.run_async(&mut visitor).await.unwrap();
+    let ids = Ids::new(1);
+    let jobs = [0, 1].map(|_| new_job(&ids, NONE).job);
+    // One waits, one runs on a node that is no more.
+    let insert = "INSERT INTO orders (id, owner, status, model, lane, turn, threads, children, attempt, node, lease_until, \
+                  started_us, bytes, format, body) VALUES ($1, $2, $3::int4, 'sequential', 0, 0, 0, 0, $3::int4, \
+                  CASE WHEN $3 = 1 THEN 'gone' END, CASE WHEN $3 = 1 THEN clock_timestamp() - interval '1 hour' END, 1, 9, $4, $5)";
+    for (status, job) in (0..).zip(&jobs) {
+        let body = packed::pack(job, &[]).into_vec();
+        let row: [&(dyn ToSql + Sync); 5] = [&job.id.0, &job.owner.as_str(), &status, &packed::FORMAT, &body];
+        visitor.execute(insert, &row).await.unwrap();
+    }
+    visitor.batch_execute("UPDATE tally SET queued = 1, running = 1, active_bytes = 18 WHERE shard = 0").await.unwrap();
+    let (a, b) = tokio::join!(kitchen.node("a", LEASE), kitchen.node("b", LEASE));
+    assert_eq!(a.counts().await.unwrap().by_status, [1, 1, 0, 0, 0, 0]);
+    assert_eq!(b.tidy(Bounds::default(), 0).await.unwrap().returned, 1);
+    let taken = a.take(Want { lanes: vec![(Lane(0), 9)], room: NONE }).await.unwrap();
+    let (mut ids, mut expected) = (taken.iter().map(|taken| taken.job.id).collect::<Vec<_>>(), jobs.map(|job| job.id));
+    ids.sort();
+    expected.sort();
+    assert_eq!(ids, expected);
+    let live = Live { steps_done: 1, dishes_done: 1, last_seq: 1, events: Vec::new() };
+    let said = taken.iter().map(|taken| Published { fence: taken.fence, live: live.clone() }).collect();
+    assert_eq!(a.publish(said).await.unwrap(), [true, true], "what the second schema has works too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
