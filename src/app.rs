@@ -109,8 +109,9 @@ impl App {
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
         let (door, rate) = (serve.door.clone(), serve.access.rate_limit());
         let forecasts = comparisons.forecasts.clone();
+        let lease = serve.storage.store.is_shared().then(|| serve.storage.lease());
         let me = app_store::me(serve, &kitchen.config.staff, random)?;
-        let state = Shared { kitchen, me, comparisons, forecasts, closing: watch, streams, door, rate }.into();
+        let state = Shared { kitchen, me, comparisons, forecasts, closing: watch, streams, door, rate, lease }.into();
         let guard = Guard::new(&serve.door, listener.local_addr().map_err(listening)?);
         request_id::begin(self::random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })

@@ -132,7 +132,7 @@ pub struct Limit(u64);
 /// List the limits
 ///
 /// Above a limit an order is refused by name, never clamped. What is not limited here is not listed: the memory of a child
-/// process and the rate of writes can be.
+/// process and the rate of writes can be, and the lease (`lease_ms`) is where nodes share a store.
 #[utoipa::path(get, path = "/limits", operation_id = "getLimits", tag = "catalog",
     responses((status = 200, description = "The limits, units in their names", body = BTreeMap<String, Limit>)))]
 pub async fn limits(State(app): State<AppState>) -> Response<Body> {
@@ -180,6 +180,7 @@ pub async fn limits(State(app): State<AppState>) -> Response<Body> {
     let rate =
         app.rate.map(|rate| [("writes_per_s", u64::from(rate.per_s)), ("writes_at_once", u64::from(rate.burst))]);
     let memory = app.kitchen.config.staff.kitchen_memory.map(|bytes| ("child_memory_bytes", bytes));
-    let all = rows.into_iter().chain(memory).chain(rate.into_iter().flatten());
+    let lease = app.lease.map(|lease| ("lease_ms", u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)));
+    let all = rows.into_iter().chain(memory).chain(lease).chain(rate.into_iter().flatten());
     json(StatusCode::OK, &all.map(|(name, value)| (name, Limit(value))).collect::<BTreeMap<_, _>>())
 }

@@ -59,6 +59,7 @@ mod wire_parts;
 mod wire_recipe;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
@@ -105,6 +106,8 @@ pub struct Shared {
     pub door: Door,
     /// How many writes a client may send, for the same.
     pub rate: Option<RateLimit>,
+    /// How long a grant of this node lasts without renewal, for the same; `None` if nobody else could take over.
+    pub lease: Option<Duration>,
 }
 
 impl Shared {

@@ -58,6 +58,7 @@ async fn any_node_reads_lists_follows_and_cancels_an_order_that_runs_on_another(
         a.get(&link(&order, "self")).await.status() == StatusCode::GONE
     })
     .await;
+    assert_eq!(b.json("/limits").await["lease_ms"].to_string(), LEASE_MS);
     let nodes = a.json("/nodes").await;
     let names: Vec<_> =
         nodes["data"].as_array().unwrap().iter().map(|node| (&node["node"], &node["is_this"])).collect();

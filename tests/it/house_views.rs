@@ -88,6 +88,7 @@ async fn the_limits_that_are_listed_are_the_limits_that_hold() {
     let rated = harness::open_with(&flags).json("/limits").await;
     assert_eq!((&rated["child_memory_bytes"], &rated["writes_per_s"]), (&json!(null), &json!(7)));
     assert_eq!(rated["writes_at_once"], 8);
+    assert_eq!(limits["lease_ms"], json!(null), "nobody else can take over");
 }
 
 #[tokio::test]
