@@ -74,11 +74,21 @@ def build_twins(root: Path) -> Path:
 
 
 def need_wrk() -> None:
-    if shutil.which("wrk"):
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("bench: installing wrk", file=sys.stderr)
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "wrk"]):
-            subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-    if not shutil.which("wrk"):
-        raise RuntimeError("wrk is missing (Debian: apt-get install wrk)")
+    need({"wrk": "wrk"})
+
+
+def need(packages: dict[str, str]) -> None:
+    """Programs, each with the Debian package it comes with; root gets those that are missing installed."""
+    # Debian has the programs of a PostgreSQL server in nobody's path.
+    servers = Path("/usr/lib/postgresql")
+    has = lambda program: shutil.which(program) or any(servers.glob(f"*/bin/{program}"))  # noqa: E731
+    missing = lambda: [program for program in packages if not has(program)]  # noqa: E731
+    wanted = sorted({packages[program] for program in missing()})
+    if wanted and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"installing {' '.join(wanted)}", file=sys.stderr)
+        get = ["apt-get", "-o", "DPkg::Lock::Timeout=300"]
+        for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *wanted]):
+            subprocess.run([*get, *words], check=False, stdout=subprocess.DEVNULL)
+    if left := missing():
+        names = " ".join(sorted({packages[program] for program in left}))
+        raise RuntimeError(f"{', '.join(left)} missing (Debian: apt-get install {names})")
