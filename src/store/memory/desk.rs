@@ -216,3 +216,77 @@ impl Memory {
         Counts { active_bytes: inner.shares.total().bytes, ..inner.counts }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::id::Ids;
+    use crate::domain::menu;
+    use crate::domain::spec::Spec;
+    use crate::store::Bounds;
+
+    const HOUR_S: u64 = 3_600;
+    /// More than twice what may lie about for nothing.
+    const MANY: usize = 10_000;
+    /// What may: twice 1,024, and the one that is just put in.
+    const FEW: usize = 2 * 1_024 + 1;
+
+    fn place(store: &Memory, ids: &Ids, within_s: Option<u64>, needs: Room) -> OrderId {
+        let spec = Spec { expires_in: within_s.map(Duration::from_secs), ..menu::example("pasta", 1) };
+        let id = ids.next(1);
+        let job = Job {
+            id,
+            owner: Client::address([127, 0, 0, 1].into()),
+            retry_of: None,
+            spec: Arc::new(spec),
+            status: Status::Queued,
+            attempt: 0,
+            created_us: 1,
+            started_us: None,
+            finished_us: None,
+            retained_us: None,
+            queue_ns: 0,
+            cancel_requested: false,
+            concurrent_orders: 0,
+            error: None,
+            summary: None,
+            history: None,
+        };
+        assert_eq!(
+            store.submit_now(vec![NewJob { job, accepted: 0, needs, alone: false }], None),
+            Ok(Submitted::Fresh)
+        );
+        id
+    }
+
+    #[test]
+    fn clients_that_place_and_delete_leave_nothing_behind() {
+        let (store, ids) = (Memory::new(Bounds::default()), Ids::new(1));
+        let kept = place(&store, &ids, None, Room::default());
+        store.cancel_now(kept, 0);
+        for _ in 0..MANY {
+            let id = place(&store, &ids, None, Room::default());
+            store.cancel_now(id, 0);
+            assert_eq!(store.delete_now(id), DeleteAnswer::Deleted);
+        }
+        assert!(store.inner().ended.len() <= FEW, "{} ends are remembered of one order", store.inner().ended.len());
+        // The one that was not deleted still has its turn.
+        store.sweep_now(i64::MAX);
+        assert_eq!((store.get_now(kept), store.counts_now().kept), (Lookup::Absent, 0));
+    }
+
+    #[test]
+    fn deadlines_of_orders_that_have_begun_are_not_kept_behind_that_of_one_that_waits() {
+        let (store, ids) = (Memory::new(Bounds::default()), Ids::new(1));
+        let waiting = place(&store, &ids, Some(HOUR_S), Room { threads: 1, children: 0 });
+        for _ in 0..MANY {
+            place(&store, &ids, Some(2 * HOUR_S), Room::default());
+            assert_eq!(store.claim_now(Room::default(), false, &mut |_, _| true, 1, 1).len(), 1);
+        }
+        assert!(store.inner().deadlines.len() <= FEW, "{} deadlines of one order", store.inner().deadlines.len());
+        let lapsed = store.lapse_now(HOUR_S * 1_000_000_000, 1);
+        assert_eq!(lapsed.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [waiting]);
+    }
+}

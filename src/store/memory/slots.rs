@@ -129,6 +129,7 @@ impl Inner {
 
     /// The same of an order that has its slot.
     pub(super) fn line_up(&mut self, job: &Job, lane: Lane, accepted: Ns, needs: Room, not_before: Option<Ns>) {
+        self.sweep_times();
         let waiting = Waiting { id: job.id, accepted, needs };
         match not_before {
             None => self.lines.lane(lane).push(&job.owner, waiting),
@@ -174,6 +175,28 @@ impl Inner {
         }
     }
 
+    /// Forgets times of orders that wait for them no longer. Behind one that waits for long they would otherwise stay as long; done when they
+    /// are the most, so that each is looked at twice at most.
+    fn sweep_times(&mut self) {
+        let most = 2 * DEAD.max(self.counts.by_status[Status::Queued as usize] as usize);
+        let orders = &self.orders;
+        let waits = |id: &OrderId| orders.get(id).is_some_and(Slot::waits);
+        if self.deadlines.len() > most {
+            self.deadlines.retain(|(_, id)| waits(id));
+        }
+        if self.resting.len() > most {
+            self.resting.retain(|(_, id), _| waits(id));
+        }
+    }
+
+    /// Forgets the ends of orders that were deleted by hand, once they are the most.
+    fn sweep_ended(&mut self) {
+        if self.ended.len() > 2 * DEAD.max(self.counts.kept as usize) {
+            let orders = &self.orders;
+            self.ended.retain(|(_, id)| orders.contains_key(id));
+        }
+    }
+
     /// Moves an active order to its end and packs it.
     pub(super) fn end(&mut self, mut job: Box<Job>, life: Life, now_us: i64, records: &[StepRecord], bounds: &Bounds) {
         let before = job.status;
@@ -192,6 +215,7 @@ impl Inner {
         self.shares.give_back(&job.owner, load);
         self.counts.ended_bytes += bytes.len() + OVERHEAD_BYTES + self.keys.bytes(job.id);
         self.counts.kept += 1;
+        self.sweep_ended();
         self.ended.push_back((job.finished_us.unwrap_or_default(), job.id));
         let slot = Slot { status: job.status, model: job.spec.model, is_withdrawn: false, body: Body::Ended(bytes) };
         self.orders.insert(job.id, slot);
