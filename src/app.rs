@@ -20,6 +20,7 @@ use crate::http::access::Locks;
 use crate::http::around::Around;
 use crate::http::comparison_wire;
 use crate::http::guard::Guard;
+use crate::http::unbroken::RunningOn;
 use crate::http::{AppState, Shared, request_id, router, server};
 use crate::kitchen::{Kitchen, KitchenConfig};
 use crate::lab::comparisons::Comparisons;
@@ -107,11 +108,12 @@ impl App {
         let (kitchen, comparisons) = over(stores, serve, staff, random);
         let (closing, watch) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
-        let (door, rate) = (serve.door.clone(), serve.access.rate_limit());
+        let (door, rate, running_on) = (serve.door.clone(), serve.access.rate_limit(), RunningOn::default());
         let forecasts = comparisons.forecasts.clone();
         let lease = serve.storage.store.is_shared().then(|| serve.storage.lease());
         let me = app_store::me(serve, &kitchen.config.staff, random)?;
-        let state = Shared { kitchen, me, comparisons, forecasts, closing: watch, streams, door, rate, lease }.into();
+        let state =
+            Shared { kitchen, me, comparisons, forecasts, closing: watch, streams, running_on, door, rate, lease }.into();
         let guard = Guard::new(&serve.door, listener.local_addr().map_err(listening)?);
         request_id::begin(self::random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })
@@ -135,7 +137,8 @@ impl App {
         let settings = self.state.door.clone();
         let router = router::build(self.state.clone());
         let Locks { access, tls } = self.locks;
-        let door = Around::new(router, kitchen.metrics.clone(), self.guard, access, settings.body_time());
+        let (metrics, running_on) = (kitchen.metrics.clone(), self.state.running_on.clone());
+        let door = Around::new(router, metrics, self.guard, access, running_on, settings.body_time());
         let sweeper = tokio::spawn(sweep(kitchen.clone()));
         let closing = self.state.closing.clone();
         let serving = tokio::spawn(server::serve(self.listener, tls, door, settings, closing, LAST_ANSWERS));

@@ -58,11 +58,12 @@ impl Access {
         Ok(Self { keys, rate: settings.rate_limit().map(Rate::new) })
     }
 
-    /// Reads the keys again and answers how many there are now; on an error those from before stay.
+    /// Reads the keys again and answers how many there are now; on an error those from before stay. What was begun with a key
+    /// that is no longer there ends.
     pub fn reload(&self, settings: &AccessSettings) -> Result<usize, String> {
         let (Some(place), Some(keys)) = (&self.keys, Keys::load(settings)?) else { return Ok(0) };
         let count = keys.count();
-        *place.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        place.write().unwrap_or_else(PoisonError::into_inner).replace(keys);
         Ok(count)
     }
 
@@ -75,7 +76,7 @@ impl Access {
                 None => Caller { sees_all: false, ..at.clone() },
                 Some(scope) => {
                     let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
-                    holder(keys.carried(request.headers()), scope)?
+                    holder(keys.carried(request.headers()), scope, at)?
                 }
             },
         };
@@ -86,7 +87,7 @@ impl Access {
 }
 
 /// The holder of a key that has this scope.
-fn holder(carried: Carried<'_>, scope: Scope) -> Result<Caller, Response<Body>> {
+fn holder(carried: Carried<'_>, scope: Scope, at: &Caller) -> Result<Caller, Response<Body>> {
     // The challenges are RFC 6750's.
     match carried {
         Carried::Nothing => {
@@ -101,7 +102,9 @@ fn holder(carried: Carried<'_>, scope: Scope) -> Result<Caller, Response<Body>> 
             let challenged = format!(r#"Bearer error="insufficient_scope", scope="{}""#, scope.name());
             Err(challenge(&problem::FORBIDDEN, &format!("it needs the scope {}", scope.name()), challenged))
         }
-        Carried::Key(key) => Ok(Caller { client: key.client.clone(), sees_all: key.is_admin() }),
+        Carried::Key(key) => {
+            Ok(Caller { client: key.client.clone(), sees_all: key.is_admin(), pass: key.pass.clone(), ..at.clone() })
+        }
     }
 }
 

@@ -47,16 +47,23 @@ pub struct Around {
 impl Around {
     /// Surrounds this router; a body may take so long.
     #[must_use]
-    pub fn new(router: Router, metrics: Arc<Metrics>, guard: Guard, access: Arc<Access>, body_time: Duration) -> Self {
-        let caller = Caller::at(Ipv4Addr::UNSPECIFIED.into());
-        let (guard, running_on) = (Arc::new(guard), RunningOn::default());
-        Self { router, metrics, guard, access, body_time, running_on, caller, pulse: Arc::default(), guest: false }
+    pub fn new(
+        router: Router,
+        metrics: Arc<Metrics>,
+        guard: Guard,
+        access: Arc<Access>,
+        running_on: RunningOn,
+        body_time: Duration,
+    ) -> Self {
+        let (guard, pulse) = (Arc::new(guard), Arc::<Pulse>::default());
+        let caller = Caller::at(Ipv4Addr::UNSPECIFIED.into(), pulse.clone());
+        Self { router, metrics, guard, access, body_time, running_on, caller, pulse, guest: false }
     }
 
     /// The same for a connection from this address. A `guest` may only ask probes.
     #[must_use]
     pub fn at(&self, peer: IpAddr, pulse: Arc<Pulse>, guest: bool) -> Self {
-        Self { caller: Caller::at(peer), pulse, guest, ..self.clone() }
+        Self { caller: Caller::at(peer, pulse.clone()), pulse, guest, ..self.clone() }
     }
 
     /// Where it counts.

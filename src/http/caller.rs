@@ -5,10 +5,14 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::AppState;
+use super::keys::Pass;
+use super::pulse::Pulse;
 use crate::domain::client::Client;
 
 /// Who asks.
@@ -18,13 +22,31 @@ pub struct Caller {
     pub client: Client,
     /// Whether it sees the orders of others.
     pub sees_all: bool,
+    /// What it was let in by.
+    pub pass: Pass,
+    /// The connection it asks on.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Caller {
     /// Somebody at this address, on a house without access control: everybody sees everything.
     #[must_use]
-    pub fn at(ip: IpAddr) -> Self {
-        Self { client: Client::address(ip), sees_all: true }
+    pub fn at(ip: IpAddr, pulse: Arc<Pulse>) -> Self {
+        Self { client: Client::address(ip), sees_all: true, pass: Pass::default(), pulse }
+    }
+
+    /// Holds the answer back for this, but neither beyond the end of the service nor when the connection is needed for others;
+    /// `None` then.
+    pub async fn hold<T>(&self, app: &AppState, wait: impl Future<Output = T>) -> Option<T> {
+        self.pulse.hold();
+        let wait = async {
+            tokio::select! {
+                biased;
+                done = wait => Some(done),
+                () = self.pulse.told() => None,
+            }
+        };
+        app.before_closing(wait).await.flatten()
     }
 
     /// Whose orders alone it sees, if not everybody's.
@@ -46,7 +68,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<Self>().cloned();
         // Never absent behind `Around`; a nobody who sees only what nobody placed is the safe answer.
-        let nobody = || Self { sees_all: false, ..Self::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) };
+        let nobody = || Self { sees_all: false, ..Self::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Arc::default()) };
         Ok(caller.unwrap_or_else(nobody))
     }
 }

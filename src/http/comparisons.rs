@@ -61,7 +61,7 @@ pub async fn place(
         Refused::Down(away) => down(away),
     })?;
     if hold.seconds > 0 {
-        app.before_closing(app.comparisons.wait(state.id, Duration::from_secs(hold.seconds))).await;
+        caller.hold(&app, app.comparisons.wait(state.id, Duration::from_secs(hold.seconds))).await;
     }
     let state = app.comparisons.get(state.id).unwrap_or(state);
     let status = if state.status.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -97,7 +97,7 @@ pub async fn get(
     params.done()?;
     let mut known = find(&app, &caller, &text).await?;
     if hold.seconds > 0 && !known.is_over() {
-        app.before_closing(app.comparisons.wait(known.id(), Duration::from_secs(hold.seconds))).await;
+        caller.hold(&app, app.comparisons.wait(known.id(), Duration::from_secs(hold.seconds))).await;
         known = app.comparisons.find(known.id()).await.map_err(down)?.ok_or_else(missing)?;
     }
     Ok(json(StatusCode::OK, &answer(&known)))

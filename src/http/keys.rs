@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -52,15 +54,34 @@ impl Scope {
     }
 }
 
+/// What a key lets in, for as long as it is there: a stream outlives the request it was opened with.
+#[derive(Clone, Debug, Default)]
+pub struct Pass(Arc<AtomicBool>);
+
+impl Pass {
+    /// Whether the key was withdrawn.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// One key: who holds it, what it may do, and the hash of its secret.
 pub struct Key {
     /// Its holder. Two keys of one name are one client, so that a key can be replaced without a gap.
     pub client: Client,
     scopes: Vec<Scope>,
     hash: [u8; SHA256_OUTPUT_LEN],
+    /// Of what came in with it.
+    pub pass: Pass,
 }
 
 impl Key {
+    /// Whether it is the same key, and lets in as much.
+    fn is_as(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.client == other.client && self.scopes == other.scopes
+    }
+
     /// Whether it has this scope.
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
@@ -105,6 +126,17 @@ impl Keys {
     pub fn of_text(text: &str) -> Result<Self, String> {
         let mut keys = Vec::new();
         from_variable(text, &mut keys).map(|_| Self(keys))
+    }
+
+    /// Takes these in place of those there are, and withdraws what was let in with keys that are not among them.
+    pub fn replace(&mut self, mut by: Self) {
+        for key in &self.0 {
+            match by.0.iter_mut().find(|new| new.is_as(key)) {
+                Some(same) => same.pass = key.pass.clone(),
+                None => key.pass.0.store(true, Ordering::Release),
+            }
+        }
+        *self = by;
     }
 
     /// How many there are.
@@ -211,13 +243,13 @@ fn entry(line: &str) -> Result<(Key, bool), &'static str> {
     let client = Client::key(name);
     if let Some(hex) = secret.strip_prefix("sha256:") {
         let hash = from_hex(hex).ok_or("sha256: must be followed by 64 hexadecimal digits")?;
-        return Ok((Key { client, scopes, hash }, false));
+        return Ok((Key { client, scopes, hash, pass: Pass::default() }, false));
     }
     // A semicolon separates the entries of the variable, and the format is one for both.
     if !SECRET_CHARS.contains(&secret.len()) || !secret.bytes().all(|b| b.is_ascii_graphic() && b != b';') {
         return Err("the secret must be 16 to 256 visible ASCII characters without semicolon, or sha256:HEX");
     }
-    Ok((Key { client, scopes, hash: hash(secret.as_bytes()) }, true))
+    Ok((Key { client, scopes, hash: hash(secret.as_bytes()), pass: Pass::default() }, true))
 }
 
 fn from_hex(text: &str) -> Option<[u8; SHA256_OUTPUT_LEN]> {

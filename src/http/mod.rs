@@ -64,6 +64,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Door;
+use self::unbroken::RunningOn;
 use crate::config_access::RateLimit;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
@@ -103,6 +104,8 @@ pub struct Shared {
     /// Seats for event streams.
     pub streams: Arc<Semaphore>,
     /// How the door is set, for `GET /limits`.
+    /// Writes that run on whatever their clients do.
+    pub running_on: RunningOn,
     pub door: Door,
     /// How many writes a client may send, for the same.
     pub rate: Option<RateLimit>,

@@ -42,7 +42,7 @@ pub type Answer = Result<Response<Body>, Problem>;
 /// parameters are the order. A failed order is no HTTP error: its status says so. A client that leaves cancels nothing.
 #[utoipa::path(post, path = "/orders", operation_id = "placeOrder", tag = "orders",
     params(
-        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until the order has ended; also as `Prefer: wait=N`."),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until the order has ended; also as `Prefer: wait=N`. Answered earlier if the service needs the connection for others."),
         ("preset" = Option<String>, Query, description = "Without a body: a named whole order."),
         ("model" = Option<String>, Query, description = "Without a body: the model."),
         ("recipe" = Option<String>, Query, description = "Without a body: a built-in recipe."),
@@ -182,13 +182,13 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     }
 }
 
-/// Holds until the order has ended, or changed from `seen`, or time is up, or the service is about to end.
+/// Holds until the order has ended, or changed from `seen`, or time is up, or the service is about to end, or the connection is needed.
 async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: Option<&str>) -> Result<Job, Problem> {
     let kitchen = &app.kitchen;
     let watched = kitchen.watch(id);
     // Time being up is no error: the order is answered as it stands.
     let until = clock::now() + clock::ns(Duration::from_secs(seconds));
-    let (mut has_news, mut is_closing) = (true, false);
+    let (mut has_news, mut is_to_go) = (true, false);
     loop {
         let news = watched.ended();
         let job = find(kitchen, caller, id).await?;
@@ -197,14 +197,14 @@ async fn held(app: &AppState, caller: &Caller, id: OrderId, seconds: u64, seen: 
             _ => false,
         };
         let left = Duration::from_nanos(until.saturating_sub(clock::now()));
-        if job.status.is_done() || changed || is_closing || left.is_zero() {
+        if job.status.is_done() || changed || is_to_go || left.is_zero() {
             return Ok(job);
         }
         // What waits, or runs elsewhere, may end without this node hearing of it: look now and then.
         let look = if kitchen.cooks(id) { left } else { left.min(LOOK_ELSEWHERE) };
-        let heard = app.before_closing(tokio::time::timeout(look, news)).await;
+        let heard = caller.hold(app, tokio::time::timeout(look, news)).await;
         // The end of a run is news; that of its order only if it is not tried again.
-        (has_news, is_closing) = (matches!(heard, Some(Ok(()))), heard.is_none());
+        (has_news, is_to_go) = (matches!(heard, Some(Ok(()))), heard.is_none());
     }
 }
 
@@ -232,7 +232,7 @@ pub fn id(text: &str) -> Result<OrderId, Problem> {
 #[utoipa::path(get, path = "/orders/{id}", operation_id = "getOrder", tag = "orders",
     params(
         ("id" = String, Path, description = "The order's id"),
-        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until the order has ended; also as `Prefer: wait=N`."),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until the order has ended; also as `Prefer: wait=N`. Answered earlier if the service needs the connection for others."),
     ),
     responses(
         (status = 200, description = "The order", body = OrderView,

@@ -3,8 +3,9 @@
 //! Every request passes here several times, so all of it is atomics: no lock, and no timer per request. It deliberately
 //! enforces nothing; [`super::server`] looks at all connections a few times a second and tells those that are late.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use futures_util::task::AtomicWaker;
 
@@ -21,6 +22,8 @@ pub enum Phase {
     Body,
     /// The service works on an answer, or sends it.
     Busy,
+    /// The answer is held back because the client wishes to wait; it could be given at any time.
+    Held,
     /// The answer is out; what the client still sends is read and thrown away.
     Leaving,
 }
@@ -93,6 +96,7 @@ impl Pulse {
             1 => Phase::Head,
             2 => Phase::Body,
             3 => Phase::Busy,
+            4 => Phase::Held,
             _ => Phase::Leaving,
         };
         (phase, word & !PHASE)
@@ -113,9 +117,29 @@ impl Pulse {
     #[must_use]
     pub fn waits_since(&self) -> Option<Ns> {
         match self.phase() {
-            (Phase::Busy, _) => self.stalled_since(),
+            (Phase::Busy | Phase::Held, _) => self.stalled_since(),
             (_, since) => Some(since),
         }
+    }
+
+    /// The answer is held back from now on, if it was not already.
+    pub fn hold(&self) {
+        if self.phase().0 != Phase::Held {
+            self.enter(Phase::Held);
+        }
+    }
+
+    /// Since when the answer is held back, if it is.
+    #[must_use]
+    pub fn held_since(&self) -> Option<Ns> {
+        Some(self.phase()).filter(|(phase, _)| *phase == Phase::Held).map(|(_, since)| since)
+    }
+
+    /// Resolves when the connection has been told anything. Only within its own task, which every word wakes: there is room
+    /// for one waker, and that is the connection's.
+    pub async fn told(&self) {
+        let is_told = || self.order.load(Ordering::Acquire) != Order::Stay as u8;
+        poll_fn(|_| if is_told() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Sets marks.

@@ -206,10 +206,13 @@ impl Hall {
         }
     }
 
-    /// Those who have kept the service waiting longest go, a few at once.
+    /// Those who have kept the service waiting longest go, a few at once. If nobody does, those whose answers are held back
+    /// get them now: who waits in comfort must not keep out who has something to say.
     fn make_room(&mut self) {
-        let waits = |slot: &Slot| Some(slot.pulse.waits_since()?).filter(|_| !slot.is_leaving && !slot.is_guest);
-        let mut waiting: Vec<_> = self.slots.iter().filter_map(|(id, slot)| Some((waits(slot)?, *id))).collect();
+        let mut waiting = self.since(Pulse::waits_since);
+        if waiting.is_empty() {
+            waiting = self.since(Pulse::held_since);
+        }
         let room = waiting.len().div_ceil(ROOM);
         if room == 0 {
             return;
@@ -217,14 +220,24 @@ impl Hall {
         waiting.select_nth_unstable_by_key(room - 1, |(since, _)| *since);
         for (_, id) in &waiting[..room] {
             if let Some(slot) = self.slots.get_mut(id) {
-                let is_idle = slot.pulse.phase().0 == Phase::Idle;
-                slot.pulse.tell(if is_idle { Order::Leave } else { Order::Cut });
+                let ends_well = matches!(slot.pulse.phase().0, Phase::Idle | Phase::Held);
+                slot.pulse.tell(if ends_well { Order::Leave } else { Order::Cut });
                 slot.is_leaving = true;
                 self.leaving += 1;
                 self.door.metrics().cut(Cut::Room);
             }
         }
         tracing::debug!(room, "made room for new connections");
+    }
+
+    /// Who could go because of this, and since when.
+    fn since(&self, what: impl Fn(&Pulse) -> Option<Ns>) -> Vec<(Ns, Id)> {
+        let stays = |slot: &Slot| !slot.is_leaving && !slot.is_guest;
+        self.slots
+            .iter()
+            .filter(|(_, slot)| stays(slot))
+            .filter_map(|(id, slot)| Some((what(&slot.pulse)?, *id)))
+            .collect()
     }
 
     /// Ends whoever has used up its time.

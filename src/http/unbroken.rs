@@ -2,7 +2,7 @@
 //!
 //! A connection that ends drops what it was waiting for. Here a write that was being handled then moves to a task of its
 //! own and runs on, for a time no single write needs. A task for each write from the start would promise the same and
-//! cost every order two turns of the scheduler. Reads are deliberately dropped: nobody waits for them any more.
+//! cost every order two turns of the scheduler; only what takes many writes has one ([`RunningOn::run`]). Reads are deliberately dropped: nobody waits for them any more.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 /// How long a write may run on without its client. Above the time limit of every store; a held `wait` ends with it.
 const RUN_ON: Duration = Duration::from_secs(5);
@@ -24,9 +26,30 @@ impl RunningOn {
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Acquire)
     }
+
+    /// Runs a write to its end, but no longer than this, whatever becomes of its client. The answer is `None` if it took longer.
+    pub fn run<T: Send + 'static>(
+        &self,
+        at_most: Duration,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let counted = Counted::new(self.clone());
+        tokio::spawn(async move {
+            let done = tokio::time::timeout(at_most, write).await;
+            drop(counted);
+            done.ok()
+        })
+    }
 }
 
 struct Counted(RunningOn);
+
+impl Counted {
+    fn new(running_on: RunningOn) -> Self {
+        running_on.0.fetch_add(1, Ordering::AcqRel);
+        Self(running_on)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -70,8 +93,7 @@ impl<F: Future<Output: Send> + Send + Unpin + 'static> Drop for Unbroken<F> {
         let Some(future) = self.future.take().filter(|_| self.is_write && !self.is_polled) else { return };
         // Outside a runtime there is nothing left that could finish it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.running_on.0.fetch_add(1, Ordering::AcqRel);
-        let counted = Counted(self.running_on.clone());
+        let counted = Counted::new(self.running_on.clone());
         runtime.spawn(async move {
             let _ = tokio::time::timeout(RUN_ON, future).await;
             drop(counted);

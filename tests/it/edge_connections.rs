@@ -92,14 +92,14 @@ async fn out_of_descriptors_the_service_neither_spins_nor_goes_deaf() {
     assert_eq!(last.answer().await.expect("room again").status, 200);
 }
 
-/// Keeps every connection of a house busy, with held answers about this order.
+/// Keeps every connection of a house busy, with streams about this order.
 pub(crate) async fn busy(house: &House, order: &serde_json::Value) -> Vec<Raw> {
-    let path = harness::link(order, "self");
+    let path = harness::link(order, "events");
     let mut busy = Vec::new();
     // One that has not yet said what it wants makes room for the next, so this may take more than five.
     let full = async || {
         let mut raw = Raw::connect(house).await;
-        raw.send(format!("GET {path}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         busy.push(raw);
         ask(house, GET).await.is_some_and(|said| said.status == 503)
     };
@@ -115,7 +115,7 @@ async fn when_all_connections_are_busy_probes_are_answered_and_others_are_told()
     let told = ask(&house, GET).await.expect("an answer");
     told.is_problem(503, "house-full", "a guest");
     assert_eq!((told.header("connection"), told.header("retry-after")), ("close", "1"));
-    for probe in ["/livez", "/readyz", "/metrics"] {
+    for probe in ["/livez", "/readyz", "/healthz", "/metrics", "/version"] {
         let said = ask(&house, format!("GET {probe} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.expect("an answer");
         assert_eq!(said.status, 200, "{probe}");
     }
@@ -125,4 +125,41 @@ async fn when_all_connections_are_busy_probes_are_answered_and_others_are_told()
     })
     .await;
     assert!(house.request(Method::POST, &harness::link(&order, "cancel")).send().await.is_ok());
+}
+
+#[tokio::test]
+async fn held_answers_are_given_early_when_others_need_the_room() {
+    let house = harness::open_with(&["--max-connections", "5"]);
+    let body = json!({"model": "asyncio", "io_ms": FOR_EVER_MS}).to_string();
+    let order = house.place(serde_json::from_str(&body).expect("JSON")).await;
+    let length = body.len();
+    let json = format!("Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+    let path = harness::link(&order, "self");
+    let mut holders = Vec::new();
+    for i in 0..30 {
+        let mut raw = Raw::connect(&house).await;
+        let held = [
+            format!("GET {path}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            format!("POST /orders?wait=60 HTTP/1.1\r\n{json}"),
+        ];
+        raw.send(&held[i % 2]).await;
+        holders.push(raw);
+    }
+    for round in 0..30 {
+        let said = ask(&house, GET).await.unwrap_or_else(|| panic!("kept out in round {round}"));
+        assert_eq!(said.status, 200, "round {round}");
+    }
+    let cancel = format!("POST {path}/cancel HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(ask(&house, cancel).await.expect("an answer").status, 202);
+    house.post("/orders/cancel", &json!({"model": "asyncio"})).await;
+    let mut early = [0, 0];
+    for (i, mut raw) in holders.into_iter().enumerate() {
+        // One that had not said yet what it wants was no holder, and has made room as such.
+        let Some(said) = raw.answer().await else { continue };
+        let order: serde_json::Value = serde_json::from_str(&said.body).expect("JSON");
+        let is_early = order["done"] == json!(false);
+        assert_eq!(said.status, if is_early { [200, 202][i % 2] } else { 200 }, "{said:?}");
+        early[i % 2] += usize::from(is_early);
+    }
+    assert!(early.iter().all(|count| *count > 0), "none was told early how its order stands: {early:?}");
 }
