@@ -33,6 +33,14 @@ impl TraceParent {
     }
 }
 
+impl TraceParent {
+    /// Whether the caller may have recorded the trace (the flag `sampled`).
+    #[must_use]
+    pub fn is_sampled(self) -> bool {
+        self.flags & 1 != 0
+    }
+}
+
 impl std::fmt::Display for TraceParent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (trace, parent) = (u128::from_be_bytes(self.trace), u64::from_be_bytes(self.parent));

@@ -61,6 +61,8 @@ pub(super) struct RetryingData<'a> {
     pub(super) attempt: u32,
     wait_ms: u64,
     next_attempt_at: At,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     error: OrderErrorView<'a>,
 }
 
@@ -74,6 +76,7 @@ impl<'a> RetryingData<'a> {
                 attempt: failed.attempt,
                 wait_ms: wait.as_millis() as u64,
                 next_attempt_at: At(failed.ended_us.saturating_add(wait.as_micros() as i64)),
+                traceparent: job.spec.traceparent.map(|trace| trace.to_string()),
                 error: OrderErrorView::new(job, failed.error.as_ref()?),
             })
         })

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::Kitchen;
+use super::{Kitchen, log};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::client::Client;
@@ -46,6 +46,7 @@ struct Ended {
     queue: Ns,
     elapsed: Ns,
     totals: Totals,
+    trace: Option<TraceParent>,
 }
 
 /// A new order, waiting.
@@ -68,11 +69,6 @@ pub(super) fn new_job(id: OrderId, owner: &Client, spec: Spec, now_us: i64) -> J
         summary: None,
         history: None,
     }
-}
-
-/// The trace an order belongs to, for the log.
-pub(super) fn trace(job: &Job) -> Option<tracing::field::DisplayValue<TraceParent>> {
-    job.spec.traceparent.map(tracing::field::display)
 }
 
 /// Stops a run that takes too long.
@@ -99,7 +95,7 @@ impl Finisher for Cooking {
         let (kitchen, fence) = (&self.kitchen, Fence { id: run.id, attempt: self.attempt });
         kitchen.cooking.fetch_sub(1, Ordering::AcqRel);
         let (model, status, queue) = (run.spec.model, end.status, self.queue);
-        let ended = Ended { fence, model, status, queue, elapsed, totals: summary.totals };
+        let ended = Ended { fence, model, status, queue, elapsed, totals: summary.totals, trace: run.spec.traceparent };
         let finish = Finish {
             fence,
             status: end.status,
@@ -147,7 +143,7 @@ impl Cooking {
 impl Kitchen {
     /// The end of a run is written, or refused.
     fn written(&self, ended: &Ended, finished: Finished) {
-        let Ended { fence: Fence { id, attempt }, model, status, queue, elapsed, totals } = ended;
+        let Ended { fence: Fence { id, attempt }, model, status, queue, elapsed, totals, trace } = ended;
         let (id, attempt) = (*id, *attempt);
         let reached = match finished {
             Finished::Written => {
@@ -167,7 +163,7 @@ impl Kitchen {
             }
         };
         self.journal.write(id, reached);
-        tracing::debug!(order = %id, attempt, status = reached.name(), "ended");
+        log::ended(id, attempt, reached, *trace);
         self.runs().remove(&id);
         if finished == Finished::Again {
             // It may have to wait for its next try.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::books::{self, Active, Cooking};
-use super::{Found, Kitchen};
+use super::{Found, Kitchen, log};
 use crate::clock;
 use crate::domain::client::Client;
 use crate::domain::job::{Job, Status};
@@ -97,7 +97,7 @@ impl Kitchen {
             Submitted::Fresh => {
                 for job in &jobs {
                     self.journal.write(job.id, Status::Queued);
-                    tracing::debug!(order = %job.id, owner = job.owner.as_str(), trace = books::trace(job), "accepted");
+                    log::accepted(job);
                 }
                 if jobs.iter().any(|job| job.spec.expires_in.is_some()) {
                     self.deadlines.notify_one();

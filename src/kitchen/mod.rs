@@ -7,6 +7,7 @@ mod books;
 mod gate;
 mod intake;
 mod journal;
+mod log;
 mod news;
 mod places;
 mod publish;

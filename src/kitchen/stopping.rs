@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::Kitchen;
+use super::{Kitchen, log};
 use crate::clock;
 use crate::domain::Ns;
 use crate::domain::id::OrderId;
@@ -60,6 +60,7 @@ impl Kitchen {
         self.gate.ended();
         self.metrics.order_ended(job.spec.model, job.status, 0, None);
         self.journal.write(job.id, job.status);
+        log::ended(job.id, job.attempt, job.status, job.spec.traceparent);
         self.watchers.notify(job.id);
     }
 

@@ -68,6 +68,7 @@ mod gil_laws;
 mod harness;
 mod house_views;
 mod ledger;
+mod log_lines;
 mod models;
 mod openapi;
 mod openapi_door;
