@@ -60,7 +60,7 @@ pub async fn follow(
     let given = order_list::taken(&mut params)?;
     params.done()?;
     let query = order_list::query_of(given)?;
-    let seat = Seat::take(&app)?;
+    let seat = Seat::take(&app, &caller)?;
     let boot = app.kitchen.ids.boot();
     let last = headers.get("last-event-id").map(|id| event_id::of_house(id, &boot));
     let seen = last.flatten().unwrap_or_else(|| app.kitchen.journal.last());

@@ -58,7 +58,7 @@ pub async fn follow(
     if now.status.is_done() && seen == Some(Some(now.last())) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let seat = Seat::take(&app)?;
+    let seat = Seat::take(&app, &caller)?;
     let is_far = matches!(known, Known::Filed(_));
     let (id, seen_seq) = (known.id(), seen.flatten().unwrap_or(0));
     let mut teller = Teller { app, id, seen: seen_seq, told: VecDeque::new(), over: false, is_far, seat };

@@ -40,7 +40,7 @@ const PROGRESS: Duration = Duration::from_millis(100);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a client is told to wait before it reconnects.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
-/// Name of the last event when the service ends, or the stream has become too old: come again.
+/// Name of the last event when the service ends, or the stream has become too old, or its key was withdrawn: come again.
 pub(super) const CLOSING: &str = "closing";
 /// Step events written out at one look, some 10 KiB, and looked up beforehand, 6 KiB: what a client that does not read
 /// costs beside its connection.
@@ -78,8 +78,8 @@ pub(super) fn streamed(teller: impl Tells) -> Response<Body> {
 ///
 /// Server-sent events: `snapshot` (the order), `order.running`, `step.started`, `step.finished` (each with its
 /// narration), `progress` (orders above 10,000 steps), `order.retrying` (an attempt failed and
-/// another follows, then `order.running` again), and at the end `order.succeeded`, `order.failed` or
-/// `order.canceled`; `closing` if the service ends before the order does. Ids are attempt.seq; reconnect with `Last-Event-ID`. An unknown id is answered by `gap` and a new
+/// another follows, then `order.running` again), and at the end `order.succeeded`, `order.failed`, `order.canceled` or
+/// `order.expired`; `closing` if the service ends before the order does, or the key it was opened with is withdrawn. Ids are attempt.seq; reconnect with `Last-Event-ID`. An unknown id is answered by `gap` and a new
 /// `snapshot`; after the end by 204. Not executable from the API docs: a browser shows a stream only when it has ended;
 /// use `curl -N`, or the page at `/`.
 #[utoipa::path(get, path = "/orders/{id}/events", operation_id = "followOrder", tag = "orders",
@@ -108,7 +108,7 @@ pub async fn follow(
     if job.status.is_done() && seen == Some(Some(last)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let seat = Seat::take(&app)?;
+    let seat = Seat::take(&app, &caller)?;
     let mut teller = Teller {
         app,
         id,

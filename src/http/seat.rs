@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
+use super::caller::Caller;
+use super::keys::Pass;
 use super::problem::{self, Problem};
 use crate::clock;
 use crate::domain::{Ns, limits};
@@ -17,19 +19,20 @@ const AGE: Duration = Duration::from_secs(3_600);
 /// A stream's seat, given up with it.
 pub(super) struct Seat {
     until: Ns,
+    pass: Pass,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Seat {
     /// A seat for one more stream.
-    pub(super) fn take(app: &AppState) -> Result<Self, Problem> {
+    pub(super) fn take(app: &AppState, caller: &Caller) -> Result<Self, Problem> {
         let full = |_| Problem::new(&problem::STREAMS, format!("{} event streams are open", limits::STREAMS));
         let permit = app.streams.clone().try_acquire_owned().map_err(full)?;
-        Ok(Self { until: clock::now() + clock::ns(AGE), _permit: permit })
+        Ok(Self { until: clock::now() + clock::ns(AGE), pass: caller.pass.clone(), _permit: permit })
     }
 
-    /// Whether the stream has to end.
+    /// Whether the stream has to end. Whoever is told by it may go on only as long as he could begin.
     pub(super) fn is_over(&self, app: &AppState) -> bool {
-        app.is_closing() || clock::now() >= self.until
+        app.is_closing() || self.pass.is_withdrawn() || clock::now() >= self.until
     }
 }

@@ -146,6 +146,41 @@ async fn a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     assert_eq!(status(&house, "new-secret-01234567").await, 200);
 }
 
+#[tokio::test]
+async fn a_stream_ends_when_its_key_is_withdrawn_and_no_other_does() {
+    let (kept, gone) = ("kept-secret-01234567", "gone-secret-01234567");
+    let all = format!("one orders:read,orders:write {kept}\none orders:read,orders:write {gone}\n");
+    let path = file("streaming-keys", &all);
+    let house = harness::open_with(&["--api-keys-file", path.to_str().unwrap()]);
+    let placed = house.request(Method::POST, "/orders").bearer_auth(kept);
+    let placed = placed.json(&serde_json::json!({"model": "asyncio", "io_ms": 3_600_000})).send().await.unwrap();
+    let order: serde_json::Value = placed.json().await.unwrap();
+    let follow = async |key: &str, path: &str| {
+        let stream = house.request(Method::GET, path).bearer_auth(key).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        stream
+    };
+    let paths = ["/events".to_owned(), harness::link(&order, "events")];
+    let (mut ending, mut lasting) = (Vec::new(), Vec::new());
+    for path in &paths {
+        ending.push(follow(gone, path).await);
+        lasting.push(follow(kept, path).await);
+    }
+    // The same name still has a key: it is the secret that is withdrawn, not the client.
+    fs::write(&path, format!("one orders:read,orders:write {kept}\n")).unwrap();
+    let sent = Command::new("kill").args(["-HUP", &house.pid().to_string()]).status();
+    assert!(sent.unwrap().success());
+    for stream in ending {
+        let told = tokio::time::timeout(Duration::from_secs(30), stream.text()).await.expect("it ends").unwrap();
+        assert!(told.trim_end().ends_with("event: closing\ndata: {}"), "{told}");
+    }
+    let canceled =
+        house.request(Method::POST, &harness::link(&order, "cancel")).bearer_auth(kept).send().await.unwrap();
+    assert_eq!(canceled.status(), 202);
+    let told = tokio::time::timeout(Duration::from_secs(30), lasting.remove(1).text()).await.expect("it ends").unwrap();
+    assert!(told.contains("event: order.canceled") && !told.contains("event: closing"), "{told}");
+}
+
 #[test]
 fn other_addresses_need_keys_or_a_word() {
     assert!(refused(&["--bind", "0.0.0.0:0"], None).contains("--api-keys-file"));
