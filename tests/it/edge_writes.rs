@@ -80,3 +80,30 @@ async fn a_client_that_resets_at_any_byte_leaves_whole_orders_or_none() {
     }
     assert_eq!(seen.len() as u64, accepted);
 }
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn many_orders_are_stopped_also_when_the_client_does_not_wait_for_it() {
+    let folder = std::env::temp_dir().join(format!("pasta-fasta-stop-many-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let store = format!("sqlite:{}", folder.join("orders.db").display());
+    let house = harness::open_with(&["--store", &store, "--max-threads", "1"]);
+    let own = json!({"model": "multithreading", "setup": {"chefs": 1}, "io_ms": 3_600_000});
+    let batch = json!({"orders": vec![own; 1_000]});
+    for _ in 0..4 {
+        assert_eq!(house.post("/orders/batch", &batch).await.status(), 202);
+    }
+    let body = json!({"status": ["queued"]}).to_string();
+    let json = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+    let mut raw = Raw::connect(&house).await;
+    raw.send(format!("POST /orders/cancel HTTP/1.1\r\nHost: localhost\r\n{json}\r\n\r\n{body}")).await;
+    // Once the first are stopped, it is at work; then nobody waits for it any more.
+    let canceled = async || house.json("/stats").await["canceled"].as_u64().expect("a count");
+    eventually(Duration::from_secs(30), "it has begun", async || canceled().await > 0).await;
+    sockopt::set_socket_linger(raw.stream(), Some(Duration::ZERO)).expect("a socket");
+    drop(raw);
+    eventually(Duration::from_secs(60), "all that waited are stopped", async || canceled().await == 3_999).await;
+    assert_eq!(house.json("/stats").await["running"], 1, "it was not asked to stop what runs");
+    drop(house);
+    std::fs::remove_dir_all(&folder).expect("it was there");
+}
