@@ -150,6 +150,9 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
+/// What paths that are not in [`route`] are called.
+const UNMATCHED: &str = "unmatched";
+
 /// The pattern of a path; one constant for everything unknown, so that labels stay few.
 fn route(path: &str) -> &'static str {
     let mut segments = path.split('/').skip(1);
@@ -169,12 +172,17 @@ fn route(path: &str) -> &'static str {
         ("events", None, _) => "/events",
         ("comparisons", None, _) => "/comparisons",
         ("comparisons", Some(_), None) => "/comparisons/{id}",
+        ("comparisons", Some(_), Some("events")) => "/comparisons/{id}/events",
+        ("comparisons", Some(_), Some("cancel")) => "/comparisons/{id}/cancel",
+        ("forecasts", None, _) => "/forecasts",
+        ("calibrations", None, _) => "/calibrations",
+        ("accuracy", None, _) => "/accuracy",
         ("" | "page", ..) => "/",
         ("docs", ..) => "/docs",
         ("models" | "recipes" | "presets" | "limits", ..) => "catalog",
-        ("livez" | "readyz" | "healthz" | "metrics" | "version" | "stats", None, _) => "house",
+        ("livez" | "readyz" | "healthz" | "metrics" | "version" | "stats" | "nodes", None, _) => "house",
         ("openapi.yaml" | "openapi.json" | "problems", ..) => "contract",
-        _ => "unmatched",
+        _ => UNMATCHED,
     }
 }
 
@@ -197,5 +205,23 @@ fn shaped(response: Response<Body>) -> Response<Body> {
         }
         _ if bare => Problem::new(&problem::INTERNAL, "the answer could not be made").into_response(),
         _ => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{UNMATCHED, route};
+    use crate::http::router;
+
+    #[test]
+    fn every_path_of_the_contract_has_a_label_and_no_other_has_one() {
+        for path in router::contract().paths.paths.keys() {
+            let label = route(&path.replace(['{', '}'], "x"));
+            let is_of_a_group = ["catalog", "house", "contract"].contains(&label);
+            assert!(label == path || is_of_a_group, "{path} is labelled {label}");
+        }
+        for path in ["/nothing", "/orders/x/nothing", "/comparisons/x/nothing", "/livez/x"] {
+            assert_eq!(route(path), UNMATCHED, "{path}");
+        }
     }
 }

@@ -26,7 +26,7 @@ pub struct Guard {
 
 /// Paths that probes ask: by any name, and of a full house too.
 pub(super) fn is_probe(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
+    matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics" | "/version")
 }
 
 impl Guard {

@@ -42,7 +42,7 @@ async fn on_a_loopback_address_only_its_own_names_are_answered() {
         let said = say(&house, "GET /orders", &[host]).await;
         said.is_problem(421, "misdirected", host);
         assert_eq!(said.header("connection"), "close");
-        for probe in ["/livez", "/readyz", "/healthz", "/metrics"] {
+        for probe in ["/livez", "/readyz", "/healthz", "/metrics", "/version"] {
             assert_eq!(say(&house, &format!("GET {probe}"), &[host]).await.status, 200, "{probe} for {host}");
         }
     }
