@@ -41,8 +41,15 @@ pub async fn livez() -> Response<Body> {
 }
 
 /// Does it accept orders?
+/// How full a house may be that is ready for more: others are sent elsewhere before it has to refuse them. Chosen; who was
+/// refused is let in again below this, too.
+const READY: f32 = 0.9;
+
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "house",
-    responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none any more", body = Problem, content_type = "application/problem+json")))]
+///
+/// Not while it closes, nor while what keeps the orders does not answer, nor while it is nine tenths full of waiting and running
+/// orders, by number or by bytes.
+    responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none now; `detail` says why", body = Problem, content_type = "application/problem+json")))]
 pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
     if app.kitchen.is_draining() {
         return Err(Problem::new(&problem::DRAINING, "the service is shutting down"));
@@ -51,6 +58,15 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
         return Err(Problem::new(&problem::STORE_DOWN, why));
     }
     let degraded = app.kitchen.staff.pass_if_started().and_then(|pass| pass.trouble());
+    let full = app.kitchen.fill();
+    if full >= READY {
+        let detail = format!(
+            "the house holds {:.0} % of the orders it can hold; it is ready again below {:.0} %",
+            full * 100.0,
+            READY * 100.0
+        );
+        return Err(Problem::new(&problem::FULL, detail));
+    }
     let status = if degraded.is_some() { "degraded" } else { "ok" };
     Ok(json(
         StatusCode::OK,
@@ -65,7 +81,7 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
 
 /// The same as /readyz
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "house",
-    responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none any more", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none now; `detail` says why", body = Problem, content_type = "application/problem+json")))]
 pub async fn healthz(app: State<AppState>) -> Result<Response<Body>, Problem> {
     readyz(app).await
 }

@@ -17,6 +17,7 @@ mod stopping;
 mod watch;
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -34,6 +35,7 @@ use tokio::sync::Notify;
 
 use crate::clock;
 use crate::domain::ask::OrderAsk;
+use crate::domain::client::Client;
 use crate::domain::draw;
 use crate::domain::id::{Ids, OrderId, Origin};
 use crate::domain::job::Job;
@@ -210,6 +212,12 @@ impl Kitchen {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// How full the house is, for everybody together: 1 when nothing fits any more.
+    #[must_use]
+    pub fn fill(&self) -> f32 {
+        self.store.fill(&Client::address(Ipv4Addr::UNSPECIFIED.into())).1.part
     }
 
     /// Orders being cooked.

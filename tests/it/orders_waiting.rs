@@ -105,14 +105,19 @@ async fn a_client_has_its_share_and_a_full_house_says_when_to_come_back() {
     // What it would refuse anyway it does not study first: a refusal has to cost less than an order.
     refused(&house, house.post("/orders", &json!({"model": 7})).await, 429, "quota-exceeded").await;
     refused(&house, house.post("/orders/batch", &json!({"orders": 7})).await, 429, "quota-exceeded").await;
-    // Full for orders is not full for questions.
-    for path in ["/livez", "/readyz", "/metrics", "/orders"] {
+    // Full for orders is not full for questions; but whoever can go elsewhere should.
+    for path in ["/livez", "/metrics", "/orders"] {
         assert_eq!(house.get(path).await.status(), StatusCode::OK, "{path}");
+    }
+    for path in ["/readyz", "/healthz"] {
+        let problem = refused(&house, house.get(path).await, 503, "house-full").await;
+        assert!(problem["detail"].as_str().unwrap().contains("92 % of the orders"), "{problem}");
     }
     for order in &taken[..5] {
         house.post(&link(order, "cancel"), &json!({})).await;
         house.ended(order).await;
     }
+    assert_eq!(house.get("/readyz").await.status(), StatusCode::OK, "six of twelve");
     house.place(order).await;
 }
 
