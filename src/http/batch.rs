@@ -14,7 +14,7 @@ use super::live;
 use super::once;
 use super::orders::{json, refusal};
 use super::problem::{self, Problem};
-use super::request;
+use super::request::{self, NoParams};
 use super::wire::OrderView;
 use crate::domain::ask::OrderAsk;
 use crate::domain::ask_json::objects;
@@ -63,6 +63,7 @@ pub struct BatchView<'a> {
 pub async fn place(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoParams,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Problem> {

@@ -23,6 +23,7 @@ use super::event_id;
 use super::live;
 use super::orders::{LOOK_ELSEWHERE, find, id};
 use super::problem::Problem;
+use super::request::NoParams;
 use super::seat::Seat;
 use super::wire::{Done, OrderView};
 use crate::domain::id::OrderId;
@@ -93,12 +94,14 @@ pub(super) fn streamed(teller: impl Tells) -> Response<Body> {
         (status = 204, description = "Everything has been told"),
         (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A query parameter, of which there is none", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Too many streams are open", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn follow(
     State(app): State<AppState>,
     caller: Caller,
     Path(text): Path<String>,
+    _: NoParams,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let id = id(&text)?;

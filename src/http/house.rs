@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::orders::{down, json};
 use super::problem::{self, Problem};
+use super::request::NoParams;
 use super::steps::text_answer;
 use crate::domain::job::Status;
 use crate::metrics::Reading;
@@ -40,15 +41,15 @@ pub async fn livez() -> Response<Body> {
     json(StatusCode::OK, &Probe { status: "ok", durability: None, caveat: None, degraded: None })
 }
 
-/// Does it accept orders?
 /// How full a house may be that is ready for more: others are sent elsewhere before it has to refuse them. Chosen; who was
 /// refused is let in again below this, too.
 const READY: f32 = 0.9;
 
-#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "house",
+/// Does it accept orders?
 ///
 /// Not while it closes, nor while what keeps the orders does not answer, nor while it is nine tenths full of waiting and running
 /// orders, by number or by bytes.
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "house",
     responses((status = 200, description = "It accepts orders", body = Probe), (status = 503, description = "It accepts none now; `detail` says why", body = Problem, content_type = "application/problem+json")))]
 pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
     if app.kitchen.is_draining() {
@@ -57,7 +58,6 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
     if let Some(why) = app.kitchen.store.trouble() {
         return Err(Problem::new(&problem::STORE_DOWN, why));
     }
-    let degraded = app.kitchen.staff.pass_if_started().and_then(|pass| pass.trouble());
     let full = app.kitchen.fill();
     if full >= READY {
         let detail = format!(
@@ -67,6 +67,7 @@ pub async fn readyz(State(app): State<AppState>) -> Result<Response<Body>, Probl
         );
         return Err(Problem::new(&problem::FULL, detail));
     }
+    let degraded = app.kitchen.staff.pass_if_started().and_then(|pass| pass.trouble());
     let status = if degraded.is_some() { "degraded" } else { "ok" };
     Ok(json(
         StatusCode::OK,
@@ -145,8 +146,11 @@ pub struct Stats {
 
 /// How busy is the house?
 #[utoipa::path(get, path = "/stats", operation_id = "getStats", tag = "house",
-    responses((status = 200, description = "The counts", body = Stats)))]
-pub async fn stats(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
+    responses(
+        (status = 200, description = "The counts", body = Stats),
+        (status = 422, description = "A query parameter, of which there is none", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn stats(State(app): State<AppState>, _: NoParams) -> Result<Response<Body>, Problem> {
     Ok(json(StatusCode::OK, &counts(&app).await?))
 }
 

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::orders::{down, json};
 use super::problem::Problem;
+use super::request::NoParams;
 use super::wire::At;
 use crate::clock;
 use crate::store::NodeRow;
@@ -65,8 +66,11 @@ pub struct CapacityView {
 
 /// Which nodes are there?
 #[utoipa::path(get, path = "/nodes", operation_id = "listNodes", tag = "house",
-    responses((status = 200, description = "The nodes that share this node's store; itself if nobody can", body = Nodes)))]
-pub async fn list(State(app): State<AppState>) -> Result<Response<Body>, Problem> {
+    responses(
+        (status = 200, description = "The nodes that share this node's store; itself if nobody can", body = Nodes),
+        (status = 422, description = "A query parameter, of which there is none", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn list(State(app): State<AppState>, _: NoParams) -> Result<Response<Body>, Problem> {
     let shared = app.kitchen.store.nodes().await.map_err(down)?;
     let here = app.kitchen.store.here();
     let alone = || NodeRow {

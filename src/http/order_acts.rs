@@ -15,18 +15,19 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::caller::Caller;
 use super::live;
+use super::once;
 use super::order_list::{self, Conditions};
-use super::orders::{Answer, down, find, id, json, refusal, render};
+use super::orders::{Answer, down, find, id, json, refusal, render, replayed_and_gone};
 use super::problem::{self, Problem};
-use super::request;
+use super::request::{self, NoParams};
 use super::wire::OrderView;
 use crate::domain::ask::LabelsAsk;
 use crate::domain::id::OrderId;
 use crate::domain::job::Status;
 use crate::domain::limits;
 use crate::domain::resolve::Violation;
-use crate::store::{CancelAnswer, DeleteAnswer, Query};
 use crate::kitchen::Kitchen;
+use crate::store::{CancelAnswer, DeleteAnswer, Query};
 
 /// Stop an order
 ///
@@ -40,8 +41,9 @@ use crate::kitchen::Kitchen;
         (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ended otherwise", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
+pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Path<String>, _: NoParams) -> Answer {
     let id = find(&app.kitchen, &caller, id(&text)?).await?.id;
     match app.kitchen.cancel(id).await.map_err(down)? {
         CancelAnswer::Canceled { job, .. } => Ok(render(&job, live::done(&app.kitchen, &job).await, StatusCode::OK)),
@@ -63,8 +65,9 @@ pub async fn cancel(State(app): State<AppState>, caller: Caller, Path(text): Pat
         (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Still active", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn delete(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
+pub async fn delete(State(app): State<AppState>, caller: Caller, Path(text): Path<String>, _: NoParams) -> Answer {
     let id = find(&app.kitchen, &caller, id(&text)?).await?.id;
     match app.kitchen.delete(id).await.map_err(down)? {
         DeleteAnswer::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -78,24 +81,48 @@ pub async fn delete(State(app): State<AppState>, caller: Caller, Path(text): Pat
 /// Places a new order that is the same in everything, the seed included, and names this one in `retry_of`. The ended order
 /// stays as it is.
 #[utoipa::path(post, path = "/orders/{id}/retry", operation_id = "retryOrder", tag = "orders",
-    params(("id" = String, Path, description = "The order's id")),
+    params(
+        ("id" = String, Path, description = "The order's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#, description = "As for placing an order: one new order per key, however often it is sent."),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; the new order belongs to this trace, or else to that of the old one."),
+    ),
     responses(
         (status = 202, description = "The new order", body = OrderView,
-            headers(("Location" = String, description = "The new order"), ("Retry-After" = String, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"))),
+            headers(("Location" = String, description = "The new order"), ("Retry-After" = String, description = "Seconds"), ("X-Order-Status" = String, description = "Its status"), ("Idempotency-Replayed" = String, description = "`true` if this key had placed the order before"))),
+        (status = 400, description = "A bad key", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Never issued", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Still active", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "No longer kept, or lost on restart", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A key that was used for another request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "You have your share of the house", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The house is full or closing", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn retry(State(app): State<AppState>, caller: Caller, Path(text): Path<String>) -> Answer {
+pub async fn retry(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(text): Path<String>,
+    _: NoParams,
+    headers: HeaderMap,
+) -> Answer {
+    let key = once::key(&headers)?;
     let job = find(&app.kitchen, &caller, id(&text)?).await?;
     if !job.status.is_done() {
         return Err(Problem::new(&problem::ACTIVE, format!("{} has not ended", job.id)));
     }
-    let again = app.kitchen.retry(&caller.client, &job).await.map_err(refusal)?;
-    Ok(render(&again, live::done(&app.kitchen, &again).await, StatusCode::ACCEPTED))
+    let once = key.map(|key| once::of(&caller, key, &format!("/orders/{}/retry", job.id), &()));
+    let mut spec = (*job.spec).clone();
+    spec.traceparent = request::traceparent(&headers).or(spec.traceparent);
+    let placed = app.kitchen.retry(&caller.client, job.id, spec, once).await.map_err(refusal)?;
+    let again = placed.jobs.into_iter().next().ok_or_else(replayed_and_gone)?;
+    let mut response = render(&again, live::done(&app.kitchen, &again).await, StatusCode::ACCEPTED);
+    if placed.before {
+        once::replayed(&mut response);
+    }
+    Ok(response)
 }
+
+/// How long stopping many orders may take. Chosen: as many as the house holds, 20 ms for each page of them, ten times over.
+const STOP_MANY: Duration = Duration::from_secs(100);
 
 /// States an order can be stopped in, and so the most that a condition may name.
 const STOPPABLE: usize = 2;
@@ -120,9 +147,6 @@ pub struct CancelAsk {
     #[schema(format = DateTime)]
     pub created_before: Option<String>,
 }
-
-/// How long stopping many orders may take. Chosen: as many as the house holds, 20 ms for each page of them, ten times over.
-const STOP_MANY: Duration = Duration::from_secs(100);
 
 /// A state that an order can be stopped in.
 #[derive(Debug, ToSchema)]
@@ -157,8 +181,15 @@ pub struct CancelTally {
         (status = 413, description = "Body too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Body not JSON by its content type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No condition, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "What keeps the orders did not stop all of them; ask again", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn cancel_many(State(app): State<AppState>, caller: Caller, headers: HeaderMap, body: Body) -> Answer {
+pub async fn cancel_many(
+    State(app): State<AppState>,
+    caller: Caller,
+    _: NoParams,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     let ask: CancelAsk = request::json(&headers, &request::bytes(&headers, body).await?)?;
     let query = Query { owner: caller.confined_to(), ..which(ask)? };
     let kitchen = app.kitchen.clone();
@@ -192,7 +223,6 @@ async fn stop_all(kitchen: &Kitchen, mut query: Query) -> Result<CancelTally, Pr
     }
 }
 
-        (status = 503, description = "What keeps the orders did not stop all of them; ask again", body = Problem, content_type = "application/problem+json"),
 fn which(ask: CancelAsk) -> Result<Query, Problem> {
     let labels = ask.labels.map_or_else(Vec::new, |LabelsAsk(pairs)| pairs);
     let given = Conditions {

@@ -38,8 +38,8 @@ pub type Answer = Result<Response<Body>, Problem>;
 
 /// Place an order
 ///
-/// The order runs in the background; poll it, hold the answer with `wait`, or follow its events. Without a body the query
-/// parameters are the order. A failed order is no HTTP error: its status says so. A client that leaves cancels nothing.
+/// The order runs in the background; poll it, hold the answer with `wait`, or follow its events. A POST without a body is
+/// allowed: the query parameters are the order then. A failed order is no HTTP error: its status says so. A client that leaves cancels nothing.
 #[utoipa::path(post, path = "/orders", operation_id = "placeOrder", tag = "orders",
     params(
         ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "Seconds to hold the answer until the order has ended; also as `Prefer: wait=N`. Answered earlier if the service needs the connection for others."),
@@ -58,7 +58,7 @@ pub type Answer = Result<Response<Body>, Problem>;
         ("expires_in_ms" = Option<u64>, Query, minimum = 1, maximum = 86_400_000, description = "Without a body: start deadline."),
         ("max_attempts" = Option<u64>, Query, minimum = 1, maximum = 10, description = "Without a body: attempts as long as they fail."),
         ("retry_wait_ms" = Option<u64>, Query, minimum = 0, maximum = 60_000, description = "Without a body: time between the first two."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#, description = "1 to 255 visible ASCII characters, bare or quoted: the same request with the same key places one order, however often it is sent. Kept as long as the order."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#, description = "1 to 255 visible ASCII characters, bare or quoted: the same request with the same key places one order, however often it is sent; while the first is on its way the others wait for it and get its answer, not a 409. Kept as long as the order."),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried with the order."),
     ),
     request_body(content = OrderAsk, description = "The order; no body if the query says it."),
@@ -110,7 +110,7 @@ pub async fn place(State(app): State<AppState>, caller: Caller, uri: Uri, header
 pub(super) const LOOK_ELSEWHERE: Duration = Duration::from_millis(500);
 
 /// The order of a key that was forgotten between the look at the key and the look at the order.
-fn replayed_and_gone() -> Problem {
+pub(super) fn replayed_and_gone() -> Problem {
     Problem::new(&problem::GONE, "the order of this Idempotency-Key is no longer kept")
 }
 

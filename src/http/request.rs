@@ -3,8 +3,9 @@
 //! It deliberately checks only syntax; what an order means is resolved by the kitchen.
 
 use axum::body::{Body, Bytes};
-use axum::extract::Query;
+use axum::extract::{FromRequestParts, Query};
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -63,6 +64,17 @@ impl Params {
             None => Ok(()),
             Some((name, _)) => Err(Problem::query(name, "is not a parameter of this path")),
         }
+    }
+}
+
+/// For paths that have no query parameters: any is refused.
+pub struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Params::of(&parts.uri)?.done().map(|()| Self)
     }
 }
 

@@ -10,6 +10,7 @@ use super::books::{self, Active, Cooking};
 use super::{Found, Kitchen, log};
 use crate::clock;
 use crate::domain::client::Client;
+use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::spec::{ModelId, Spec};
 use crate::model::cancel::Reason;
@@ -65,15 +66,14 @@ impl Kitchen {
         self.accept(jobs, once, false).await
     }
 
-    /// Accepts another try of an order: the same in everything, the seed included.
-    pub async fn retry(&self, owner: &Client, of: &Job) -> Result<Job, Refusal> {
+    /// Accepts another try of an order, with what that asked for, the seed included.
+    pub async fn retry(&self, owner: &Client, of: OrderId, spec: Spec, once: Option<Once>) -> Result<Placed, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
         let now_us = clock::wall_us();
-        let new = books::new_job(self.ids.next(now_us), owner, (*of.spec).clone(), now_us);
-        let placed = self.accept(vec![Job { retry_of: Some(of.id), ..new }], None, false).await?;
-        placed.jobs.into_iter().next().ok_or(Refusal::Draining)
+        let new = books::new_job(self.ids.next(now_us), owner, spec, now_us);
+        self.accept(vec![Job { retry_of: Some(of), ..new }], once, false).await
     }
 
     pub(super) async fn accept(&self, jobs: Vec<Job>, once: Option<Once>, alone: bool) -> Result<Placed, Refusal> {

@@ -14,6 +14,9 @@ use crate::harness::{self, House, link};
 use crate::refusals::refused;
 use crate::sse::Follower;
 
+/// A trace that is recorded.
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 async fn with_key(house: &House, path: &str, key: &str, body: &str) -> Response {
     let request = house.request(Method::POST, path).header("idempotency-key", key);
     request.header("content-type", "application/json").body(body.to_owned()).send().await.expect("an answer")
@@ -105,6 +108,33 @@ async fn another_try_is_another_order_with_the_same_seed() {
     assert_eq!(house.json(&link(&ended, "self")).await, ended, "the first stays as it was");
     let active = house.place(json!({"model": "asyncio", "io_ms": 60_000})).await;
     refused(&house, house.post(&link(&active, "retry"), &json!({})).await, 409, "order-active").await;
+}
+
+#[tokio::test]
+async fn another_try_happens_once_per_key_and_belongs_to_its_own_trace() {
+    let house = harness::open();
+    let (first, second) = (TRACE, "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-00");
+    let request = house.request(Method::POST, "/orders?wait=10").header("traceparent", first);
+    let order: Value =
+        request.json(&json!({"model": "asyncio", "io_ms": 1})).send().await.unwrap().json().await.unwrap();
+    let retry = async |key: &str, trace: Option<&str>| {
+        let request = house.request(Method::POST, &link(&order, "retry")).header("idempotency-key", key);
+        trace.into_iter().fold(request, |request, trace| request.header("traceparent", trace)).send().await.unwrap()
+    };
+    let all = join_all((0..20).map(|_| retry("again", Some(second)))).await;
+    assert_eq!(all.iter().filter(|response| !is_replay(response)).count(), 1);
+    let ids: BTreeSet<_> = join_all(all.into_iter().map(id)).await.into_iter().collect();
+    let again = house.ended(&house.json(&format!("/orders/{}", ids.first().unwrap())).await).await;
+    assert_eq!((ids.len(), &again["traceparent"], &again["retry_of"]), (1, &json!(second), &order["id"]));
+    assert_eq!(house.json("/stats").await["accepted"], 2);
+    // The same key for another order's retry, and for no retry at all.
+    let other = with_key(&house, &link(&again, "retry"), "again", "").await;
+    refused(&house, other, 422, "idempotency-key-reused").await;
+    let other = with_key(&house, "/orders", "again", r#"{"model": "asyncio"}"#).await;
+    refused(&house, other, 422, "idempotency-key-reused").await;
+    refused(&house, retry("two words", None).await, 400, "bad-idempotency-key").await;
+    let third: Value = retry("third", None).await.json().await.unwrap();
+    assert_eq!(third["traceparent"], first, "without one of its own it stays in the trace of the order");
 }
 
 #[tokio::test]
@@ -220,7 +250,7 @@ async fn a_list_that_did_not_change_is_not_sent_again() {
 #[tokio::test]
 async fn an_order_carries_the_trace_it_was_placed_in() {
     let house = harness::open();
-    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = TRACE;
     let place = async |trace: &str| {
         let request = house.request(Method::POST, "/orders").header("traceparent", trace);
         request.json(&json!({"model": "asyncio", "io_ms": 1})).send().await.unwrap().json::<Value>().await.unwrap()
@@ -235,4 +265,23 @@ async fn an_order_carries_the_trace_it_was_placed_in() {
     })
     .await;
     assert_eq!(house.json(&link(&order, "self")).await["traceparent"], trace);
+}
+
+#[tokio::test]
+async fn an_ended_order_is_kept_for_as_long_as_it_says() {
+    let house = harness::open_with(&["--retention-s", "1"]);
+    assert_eq!(house.json("/limits").await["retention_s"], 1);
+    let order = house.cook(json!({"model": "asyncio", "io_ms": 0})).await;
+    let at = |field: &str| order[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(at("retained_until").duration_since(at("finished_at")).as_millis(), 1_000, "{order}");
+    let gone = async || house.get(&link(&order, "self")).await.status() == StatusCode::GONE;
+    harness::eventually(Duration::from_secs(30), "it is no longer kept", gone).await;
+    assert!(jiff::Timestamp::now() > at("retained_until"));
+    for name in ["self", "steps", "events", "report"] {
+        refused(&house, house.get(&link(&order, name)).await, 410, "gone").await;
+    }
+    assert_eq!(
+        (&house.json("/orders").await["data"], house.json("/stats").await["kept"].as_u64()),
+        (&json!([]), Some(0))
+    );
 }

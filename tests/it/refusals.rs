@@ -189,6 +189,36 @@ async fn chunked(house: &House, body: &[u8]) -> String {
 }
 
 #[tokio::test]
+async fn a_parameter_that_a_path_does_not_have_is_refused() {
+    let house = harness::open();
+    let order = house.cook(json!({"model": "asyncio", "io_ms": 0})).await;
+    let own = harness::link(&order, "self");
+    for (method, path) in [
+        (Method::POST, "/orders?model=asyncio"),
+        (Method::POST, "/orders/batch"),
+        (Method::POST, "/orders/cancel"),
+        (Method::POST, &format!("{own}/cancel")),
+        (Method::POST, &format!("{own}/retry")),
+        (Method::DELETE, &own),
+        (Method::GET, &own),
+        (Method::GET, &format!("{own}/events")),
+        (Method::GET, &format!("{own}/steps")),
+        (Method::GET, &format!("{own}/timeline")),
+        (Method::GET, &format!("{own}/report")),
+        (Method::GET, &format!("{own}/trace")),
+        (Method::GET, "/orders"),
+        (Method::GET, "/events"),
+        (Method::GET, "/stats"),
+        (Method::GET, "/nodes"),
+    ] {
+        let path = format!("{path}{}key=something", if path.contains('?') { '&' } else { '?' });
+        let response = house.request(method, &path).send().await.unwrap();
+        assert_eq!(pointers(&refused(&house, response, 422, "invalid-query").await), ["key"], "{path}");
+    }
+    assert_eq!(house.json("/stats").await["accepted"], 1);
+}
+
+#[tokio::test]
 async fn unknown_methods_and_paths_are_problems_too() {
     let house = harness::open();
     let order = house.place(json!({"model": "asyncio", "io_ms": 0})).await;
