@@ -6,7 +6,7 @@
 use axum::http::Method;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, Response, ResponseBuilder};
+use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use super::guard;
 
@@ -47,7 +47,16 @@ pub fn describe(contract: &mut OpenApi) {
         for (_, operation) in operations(item) {
             let others = if guard::is_probe(path) { &[] } else { BUT_PROBES };
             ALWAYS.iter().chain(others).for_each(|answer| share(components, operation, answer));
+            operation.responses.responses.iter_mut().for_each(|(status, answer)| say_when_to_come_back(status, answer));
         }
+    }
+}
+
+/// Every refusal of this kind has the header ([`super::problem`]); no handler has to say so.
+fn say_when_to_come_back(status: &str, answer: &mut RefOr<Response>) {
+    if let ("429" | "503", RefOr::T(answer)) = (status, answer) {
+        let header = HeaderBuilder::new().description(Some("Seconds")).build();
+        answer.headers.entry("Retry-After".to_owned()).or_insert(RefOr::T(header));
     }
 }
 

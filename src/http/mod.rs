@@ -29,6 +29,7 @@ pub mod guard;
 mod head;
 mod headers;
 pub mod house;
+pub mod house_limits;
 pub mod keys;
 pub mod live;
 mod moment;
@@ -63,8 +64,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::Door;
 use self::unbroken::RunningOn;
+use crate::config::Door;
 use crate::config_access::RateLimit;
 use crate::kitchen::Kitchen;
 use crate::lab::comparisons::Comparisons;
@@ -103,9 +104,9 @@ pub struct Shared {
     pub closing: watch::Receiver<bool>,
     /// Seats for event streams.
     pub streams: Arc<Semaphore>,
-    /// How the door is set, for `GET /limits`.
     /// Writes that run on whatever their clients do.
     pub running_on: RunningOn,
+    /// How the door is set, for `GET /limits`.
     pub door: Door,
     /// How many writes a client may send, for the same.
     pub rate: Option<RateLimit>,

@@ -16,8 +16,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::problem::{self, Problem};
 use super::{
     AppState, access_contract, accuracy, all_events, batch, calibrations, catalog, comparison_events, comparisons,
-    door_contract, events, forecasts, house, nodes, order_acts, order_list, orders, pages, report, steps, timeline,
-    trace,
+    door_contract, events, forecasts, house, house_limits, nodes, order_acts, order_list, orders, pages, report, steps,
+    timeline, trace,
 };
 
 fn api() -> OpenApiRouter<AppState> {
@@ -46,7 +46,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(catalog::recipes))
         .routes(routes!(catalog::recipe))
         .routes(routes!(catalog::presets))
-        .routes(routes!(catalog::limits))
+        .routes(routes!(house_limits::list))
         .routes(routes!(house::stats))
         .routes(routes!(nodes::list))
         .routes(routes!(house::livez))

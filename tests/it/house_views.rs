@@ -91,6 +91,37 @@ async fn the_limits_that_are_listed_are_the_limits_that_hold() {
     assert_eq!(limits["lease_ms"], json!(null), "nobody else can take over");
 }
 
+/// What a limit is called on the wire, where that is not its name in the code.
+const RENAMED: [(&str, &str); 5] = [
+    ("batch", "batch_orders"),
+    ("records", "recorded_steps"),
+    ("process_rows", "recorded_processes"),
+    ("streams", "event_streams"),
+    ("attempts", "max_attempts"),
+];
+
+#[tokio::test]
+async fn every_limit_in_the_code_is_listed_with_its_value() {
+    let limits = harness::open().json("/limits").await;
+    let code = include_str!("../../src/domain/limits.rs");
+    let mut count = 0;
+    for line in code.lines() {
+        let Some((name, value)) = line.strip_prefix("pub const ").and_then(|line| line.split_once(" = ")) else {
+            continue;
+        };
+        let name = name.split(':').next().unwrap().to_lowercase();
+        if name.ends_with("_default") {
+            continue;
+        }
+        let factors =
+            value.trim_end_matches(';').split(" * ").map(|factor| factor.replace('_', "").parse::<u64>().unwrap());
+        let listed = RENAMED.iter().find(|(own, _)| *own == name).map_or(name.as_str(), |(_, listed)| listed);
+        assert_eq!(limits[listed], factors.product::<u64>(), "{listed}");
+        count += 1;
+    }
+    assert!(count > 40, "{count} limits were found in the code");
+}
+
 #[tokio::test]
 async fn accepted_is_at_any_moment_the_sum_of_all_states() {
     let house = harness::open_with(&["--max-threads", "1"]);
