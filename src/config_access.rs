@@ -19,8 +19,8 @@ pub struct AccessSettings {
     /// any key everybody may do everything. SIGHUP reads the file again.
     #[arg(long, env = "PASTA_FASTA_API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
-    /// Orders and comparisons that one client may place or delete per second; no limit if absent. A client is an API
-    /// key, or an address where there are no keys.
+    /// Orders, comparisons, forecasts and calibrations that one client may place or delete per second; no limit if absent. A client
+    /// is an API key, or an address where there are no keys.
     #[arg(long, env = "PASTA_FASTA_RATE_LIMIT_PER_S", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate_limit_per_s: Option<u32>,
