@@ -113,7 +113,8 @@ impl App {
         let lease = serve.storage.store.is_shared().then(|| serve.storage.lease());
         let me = app_store::me(serve, &kitchen.config.staff, random)?;
         let state =
-            Shared { kitchen, me, comparisons, forecasts, closing: watch, streams, running_on, door, rate, lease }.into();
+            Shared { kitchen, me, comparisons, forecasts, closing: watch, streams, running_on, door, rate, lease }
+                .into();
         let guard = Guard::new(&serve.door, listener.local_addr().map_err(listening)?);
         request_id::begin(self::random());
         Ok(Self { listener, guard, locks, state, closing, grace: serve.grace() })

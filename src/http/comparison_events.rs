@@ -20,6 +20,7 @@ use super::comparisons::find;
 use super::event_id;
 use super::events::{self, CLOSING, LOOK, RETRY, Tells};
 use super::problem::Problem;
+use super::request::NoParams;
 use super::seat::Seat;
 use crate::domain::id::OrderId;
 use crate::domain::job::Status;
@@ -42,12 +43,14 @@ use crate::lab::filing::{FAR_LOOK, Known, Notes};
         (status = 200, description = "Events until the comparison has ended", content_type = "text/event-stream"),
         (status = 204, description = "Everything has been told"),
         (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Too many streams are open", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn follow(
     State(app): State<AppState>,
     caller: Caller,
     Path(text): Path<String>,
+    _: NoParams,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let known = find(&app, &caller, &text).await?;

@@ -15,9 +15,9 @@ use super::caller::Caller;
 use super::comparison_ask::{ComparisonAsk, plan};
 use super::comparison_wire::{ComparisonView, PageView, answer, view};
 use super::order_list::{self, next_page};
-use super::orders::{down, json};
+use super::orders::{applied, down, json};
 use super::problem::{self, Problem};
-use super::request::{self, Params};
+use super::request::{self, NoParams, Params};
 use crate::domain::id::OrderId;
 use crate::domain::limits;
 use crate::lab::comparisons::{CancelAnswer, Refused};
@@ -71,6 +71,7 @@ pub async fn place(
         response.headers_mut().insert(LOCATION, location);
     }
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    applied(&mut response, hold);
     Ok(response)
 }
 
@@ -100,7 +101,9 @@ pub async fn get(
         caller.hold(&app, app.comparisons.wait(known.id(), Duration::from_secs(hold.seconds))).await;
         known = app.comparisons.find(known.id()).await.map_err(down)?.ok_or_else(missing)?;
     }
-    Ok(json(StatusCode::OK, &answer(&known)))
+    let mut response = json(StatusCode::OK, &answer(&known));
+    applied(&mut response, hold);
+    Ok(response)
 }
 
 /// A comparison that is kept and that this caller may see.
@@ -125,11 +128,13 @@ fn missing() -> Problem {
         (status = 202, description = "Asked to stop", body = ComparisonView),
         (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ended otherwise", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn cancel(
     State(app): State<AppState>,
     caller: Caller,
     Path(text): Path<String>,
+    _: NoParams,
 ) -> Result<Response<Body>, Problem> {
     let id = find(&app, &caller, &text).await?.id();
     match app.comparisons.cancel(id).await.map_err(down)?.ok_or_else(missing)? {
@@ -150,11 +155,13 @@ pub async fn cancel(
         (status = 204, description = "Forgotten"),
         (status = 404, description = "Not here", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Still active", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Bad parameter", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(
     State(app): State<AppState>,
     caller: Caller,
     Path(text): Path<String>,
+    _: NoParams,
 ) -> Result<Response<Body>, Problem> {
     let id = find(&app, &caller, &text).await?.id();
     match app.comparisons.delete(id).await.map_err(down)?.ok_or_else(missing)? {

@@ -133,7 +133,8 @@ pub fn down(down: Down) -> Problem {
     }
 }
 
-fn applied(response: &mut Response<Body>, hold: Hold) {
+/// Says which wish to wait was heeded.
+pub(super) fn applied(response: &mut Response<Body>, hold: Hold) {
     if hold.preferred
         && let Ok(value) = HeaderValue::from_str(&format!("wait={}", hold.seconds))
     {

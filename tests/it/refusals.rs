@@ -210,6 +210,10 @@ async fn a_parameter_that_a_path_does_not_have_is_refused() {
         (Method::GET, "/events"),
         (Method::GET, "/stats"),
         (Method::GET, "/nodes"),
+        (Method::GET, "/comparisons"),
+        (Method::POST, "/comparisons/cmp_any/cancel"),
+        (Method::DELETE, "/comparisons/cmp_any"),
+        (Method::GET, "/comparisons/cmp_any/events"),
     ] {
         let path = format!("{path}{}key=something", if path.contains('?') { '&' } else { '?' });
         let response = house.request(method, &path).send().await.unwrap();
