@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::Try;
 use crate::wire::{Conn, request};
@@ -31,17 +32,25 @@ impl Stream {
         Self::after(to, order, None).await?.ok_or_else(|| format!("events of {order}: none").into())
     }
 
+    /// Follows what is at this path, from its beginning.
+    pub async fn of(to: SocketAddr, path: &str) -> Try<Self> {
+        Self::ask(to, path, &[]).await?.ok_or_else(|| format!("{path}: nothing to tell").into())
+    }
+
     /// Follows an order as one who has seen this event; `None` if there is nothing more to tell.
     pub async fn after(to: SocketAddr, order: &str, seen: Option<(u64, u64)>) -> Try<Option<Self>> {
-        let mut conn = Conn::open(to, None).await?;
-        use tokio::io::AsyncWriteExt;
         let last = seen.map(|(attempt, seq)| format!("{attempt}.{seq}"));
         let headers: Vec<_> = last.iter().map(|last| ("last-event-id", last.as_str())).collect();
-        conn.stream.write_all(&request("GET", &format!("/orders/{order}/events"), &headers, "")).await?;
+        Self::ask(to, &format!("/orders/{order}/events"), &headers).await
+    }
+
+    async fn ask(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Try<Option<Self>> {
+        let mut conn = Conn::open(to, None).await?;
+        conn.stream.write_all(&request("GET", path, headers, "")).await?;
         match conn.head().await?.status {
             200 => Ok(Some(Self { conn, text: String::new() })),
             204 => Ok(None),
-            status => Err(format!("events of {order}: {status}").into()),
+            status => Err(format!("{path}: {status}").into()),
         }
     }
 

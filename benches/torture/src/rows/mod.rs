@@ -11,6 +11,7 @@ mod door;
 mod fair;
 mod fence;
 mod greedy;
+mod keys;
 mod kill;
 mod kitchens;
 mod logs;
@@ -22,6 +23,7 @@ mod retries;
 mod same;
 mod shutdown;
 mod stop;
+mod stores;
 mod synced;
 
 use std::time::{Duration, Instant};
@@ -70,9 +72,15 @@ pub async fn run(name: &str, setting: &Setting) -> Try<Vec<Finding>> {
         "J" => crowd::cancel_storm(setting).await?,
         "K" => return shutdown::under_load(setting).await,
         "L2" => same::answers(setting).await?,
-        "M" => greedy::refused_up_front(setting).await?,
-        "Q" => retries::idempotent(setting).await?,
-        "R" => retries::vanishing(setting).await?,
+        "M" => return Ok(vec![greedy::refused_up_front(setting).await?, keys::without_end(setting).await?]),
+        "Q" => {
+            return Ok(
+                stores::each("Q idempotent retries", async |store| retries::idempotent(setting, store).await).await
+            );
+        }
+        "R" => {
+            return Ok(stores::each("R vanishing POSTs", async |store| retries::vanishing(setting, store).await).await);
+        }
         other => return Err(format!("no row {other}").into()),
     };
     Ok(vec![finding])
