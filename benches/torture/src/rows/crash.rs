@@ -71,7 +71,7 @@ pub(super) async fn file(setting: &Setting) -> Try<Finding> {
 
 /// A4.
 pub(super) async fn nodes(setting: &Setting) -> Try<Finding> {
-    let kills = setting.size(4, 24);
+    let kills = setting.size(4, 60);
     let mut finding = Finding::of(
         "A4 kill -9, Postgres, two nodes",
         format!("{kills} kills, one node at random"),

@@ -28,7 +28,7 @@ pub(super) async fn paused(setting: &Setting) -> Try<Finding> {
     let (cycles, refusals) = setting.size((12, 3), (200, 50));
     let mut finding = Finding::of(
         "C1 a node paused beyond its lease",
-        format!("{cycles} x SIGSTOP for 0.5 to 3 leases of 1 s, two nodes"),
+        format!("{cycles} x SIGSTOP beyond the lease of 1 s, of pauses of 0.5 to 3 leases, two nodes"),
         "each order has one end, which never changes; late writes are refused; streams without gap",
     );
     let postgres = Postgres::start(&[])?;
@@ -36,12 +36,12 @@ pub(super) async fn paused(setting: &Setting) -> Try<Finding> {
     let ledger = Arc::new(Ledger::default());
     let feeder = nodes.feed(&ledger, 100);
     let readers = nodes.read(&ledger);
-    let (mut dice, mut beyond) = (11, 0);
-    for _ in 0..cycles {
+    let (mut dice, mut beyond, mut paused) = (11, 0, 0);
+    while beyond < cycles {
         tokio::time::sleep(Duration::from_millis(400)).await;
         let node = &nodes.all[usize::from(uniform(&mut dice) < 0.5)];
         let pause = LEASE.mul_f64(0.5 + 2.5 * uniform(&mut dice));
-        beyond += usize::from(pause > LEASE);
+        (beyond, paused) = (beyond + usize::from(pause > LEASE), paused + 1);
         node.signal(Signal::STOP)?;
         tokio::time::sleep(pause).await;
         node.signal(Signal::CONT)?;
@@ -50,7 +50,10 @@ pub(super) async fn paused(setting: &Setting) -> Try<Finding> {
     readers.end(&mut finding).await?;
     let refused = nodes.counted("pasta_fasta_stale_writes_total").await?;
     check_durable(setting, &nodes.refs(), &ledger, &mut finding).await?;
-    finding.fault(refused >= refusals, format!("{beyond} pauses beyond the lease, {refused} late writes refused"));
+    finding.fault(
+        refused >= refusals,
+        format!("{beyond} of {paused} pauses beyond the lease, {refused} late writes refused"),
+    );
     finding.figure(statuses(&ledger));
     Ok(finding)
 }
