@@ -25,19 +25,29 @@ class Bench:
         self.pairs = given.pairs or (3 if given.quick else 11)
         # A copy: a build that replaces the binary in the middle of a run must not mix two versions in one table.
         self.kept = tempfile.TemporaryDirectory(prefix="bench-")
-        self.binary = Path(shutil.copy2(given.service.resolve(), self.kept.name))
+        self.binary = self._kept("service", given.service)
+        self.against = self._kept("against", given.against) if given.against else None
         self.twins_dir = twins
         self.cores = len(os.sched_getaffinity(0))
+
+    def _kept(self, name: str, binary: Path) -> Path:
+        return Path(shutil.copy2(binary.resolve(), Path(self.kept.name) / name))
 
     @classmethod
     def prepare(cls, root: Path, given) -> "Bench":
         if not given.service.exists():
             raise RuntimeError(f"{given.service} is missing: run `cargo build --release`, or name one with --service")
+        if given.against and not given.against.exists():
+            raise RuntimeError(f"{given.against} is missing")
         need_wrk()
         return cls(root, given, given.twins or build_twins(root))
 
     def service(self, *arguments: str) -> Service:
         return Service(self.binary, *arguments)
+
+    def other_service(self, *arguments: str) -> Service:
+        """The one that `--against` names."""
+        return Service(self.against, *arguments)
 
     def floor(self) -> Floor:
         return Floor(self.twins_dir / "floor")

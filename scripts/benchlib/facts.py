@@ -37,9 +37,14 @@ def _processor_ticks() -> list[int]:
     return [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
 
 
+def _binary(path: Path) -> str:
+    built = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    text = path.read_bytes()
+    size_mb, digest = len(text) / 1e6, hashlib.sha256(text).hexdigest()[:12]
+    return f"binary of {built:%Y-%m-%d %H:%M:%S} UTC, {size_mb:.1f} MB, sha256 {digest}"
+
+
 def lines(bench) -> list[str]:
-    binary = bench.binary.read_bytes()
-    built = datetime.fromtimestamp(bench.binary.stat().st_mtime, UTC)
     commit = says("git", "-C", str(bench.root), "describe", "--always", "--dirty")
     mode = "full" if bench.full else "quick" if bench.quick else "default"
     memory_gib = int(first("/proc/meminfo", "MemTotal").split()[0]) / 1_048_576
@@ -49,9 +54,9 @@ def lines(bench) -> list[str]:
         f"- Machine: {os.cpu_count()} x {first('/proc/cpuinfo', 'model name')}, {memory_gib:.1f} GiB, "
         f"kernel {platform.release()}; load before {' '.join(f'{load:.2f}' for load in os.getloadavg())}; "
         f"nice {os.nice(0)} for everything.",
-        f"- Service: binary of {built:%Y-%m-%d %H:%M:%S} UTC, {len(binary) / 1e6:.1f} MB, "
-        f"sha256 {hashlib.sha256(binary).hexdigest()[:12]}; a copy of it runs throughout. "
-        f"The working tree is at {commit}, which need not be what it was built from.",
+        f"- Service: {_binary(bench.binary)}; a copy of it runs throughout. "
+        + (f"The other one: {_binary(bench.against)}. " if bench.against else "")
+        + f"The working tree is at {commit}, which need not be what it was built from.",
         f"- Tools: {says('wrk', '--version')}; Python {platform.python_version()}; {says('rustc', '--version')}.",
         f"- Run: {mode}, {bench.pairs} alternating pairs, medians; a fresh server for each HTTP and memory figure.",
     ]

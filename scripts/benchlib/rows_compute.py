@@ -67,6 +67,27 @@ def cpu(bench) -> Iterator[Row]:
                 ("std processes, warm", "processes", "warm_makespan_ms", {"kitchens": cores}),
             ],
         ),
+        (
+            f"asyncio, {cores} assistants",
+            "asyncio",
+            {"assistants": cores},
+            [("spawn_blocking", "spawn-blocking", "makespan_ms", {"threads": cores})],
+        ),
+        *(
+            (
+                f"multiprocessing, {cores} own kitchens, {inside} inside",
+                "multiprocessing",
+                {"kitchens": cores, "inside": inside},
+                [("std processes, started inside", "processes", "makespan_ms", {"kitchens": cores})],
+            )
+            for inside in ("asyncio", "threads")
+        ),
+        (
+            "multiprocessing, a kitchen for each step",
+            "multiprocessing",
+            {"kitchens": "per_step"},
+            [("a std process for each dish", "processes", "makespan_ms", {"kitchens": DISHES})],
+        ),
     ]
     with bench.service() as service:
         client = service.client()

@@ -5,7 +5,7 @@ An accepted order is not a completed one: the rate counts completed orders, and 
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchlib import load
@@ -16,6 +16,8 @@ TARGETS = {"asyncio": 0.7, "multithreading": 0.6, "multiprocessing": 0.3}
 BATCH_TARGET_PER_S = 100_000
 BATCH_ORDERS = 500
 BATCH_CONNECTIONS = 4
+# How much slower than the other service ours may be before it counts as having become slower.
+AGAINST_TARGET = 0.95
 PEERS = (
     "Stated peers, jobs/s end to end: Celery 5.7 + Redis 515; BullMQ 6.7 + Redis 5,451; graphile-worker 0.17 + "
     "Postgres 2,121 as installed, 14,040 with local queue and batched completion."
@@ -30,8 +32,10 @@ class Completed:
     tail_ms: float
 
 
-def _measure(bench, path: str, order: dict, body: object, seconds: int, connections: int) -> Completed:
-    with bench.service() as service:
+def _measure(
+    bench, path: str, order: dict, body: object, seconds: int, connections: int, start: Callable | None = None
+) -> Completed:
+    with (start or bench.service)() as service:
         client = service.client()
         # The house starts its pools at first use; that is not what is measured here.
         client.cook(order)
@@ -116,3 +120,32 @@ def batch(bench) -> Iterator[Row]:
         f"accepted orders succeeded, {sum(run.refused for run in runs):,} batches refused; "
         f"worst tail {max(run.tail_ms for run in runs):.0f} ms.",
     )
+
+
+def against(bench) -> Iterator[Row]:
+    """Ours beside another service, pair by pair, the other one first every second time."""
+    if bench.against is None:
+        yield Row("orders beside another service", "-", target=f">= {AGAINST_TARGET}", verdict="only with --against")
+        return
+    seconds = 2 if bench.quick else 3
+    loads = {
+        f"no-wait orders one by one, {model}": ("/orders", no_wait(model), no_wait(model), load.CONNECTIONS)
+        for model in TARGETS
+    }
+    many = {"orders": [no_wait("asyncio")] * BATCH_ORDERS}
+    loads[f"in batches of {BATCH_ORDERS}, asyncio"] = ("/orders/batch", no_wait("asyncio"), many, BATCH_CONNECTIONS)
+    for what, (path, order, body, connections) in loads.items():
+        run = lambda start: _measure(bench, path, order, body, seconds, connections, start).per_s  # noqa: B023, E731
+        seen = bench.rounds({"ours": lambda: run(bench.service), "other": lambda: run(bench.other_service)})  # noqa: B023
+        ours, other = median(seen["ours"]), median(seen["other"])
+        pairs = [mine / its for mine, its in zip(seen["ours"], seen["other"], strict=True)]
+        yield Row(
+            what,
+            f"{ours:,.0f}/s",
+            f"the other service {other:,.0f}/s",
+            f"{ours / other:.3f}",
+            f">= {AGAINST_TARGET}",
+            verdict(ours >= AGAINST_TARGET * other),
+            f"The ratio is of the medians of {len(pairs)} pairs; the median of the pairs' ratios is {median(pairs):.3f}. "
+            f"Runs {spread(seen['ours'])}/s, the other's {spread(seen['other'])}/s.",
+        )

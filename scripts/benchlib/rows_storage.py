@@ -1,15 +1,13 @@
-"""Rows about what is kept: memory idle, per queued and per ended order, and reading from a million stored orders."""
+"""Rows about memory: idle, per queued and per ended order."""
 
-import random
 import time
 from collections.abc import Iterator
 
 from benchlib import load
-from benchlib.table import Row, median, mib, ms, percentile, verdict
+from benchlib.table import Row, median, mib, verdict
 from benchlib.wire import no_wait, one_step
 
 ORDERS = 100_000
-STORED = 1_000_000
 IDLE_TARGET_BYTES = 20 * 1_048_576
 QUEUED_TARGET_BYTES = 1_024
 ENDED_TARGET_BYTES = 600
@@ -99,73 +97,4 @@ def memory(bench) -> Iterator[Row]:
         target=f"<= {QUEUED_TARGET_BYTES:,} B",
         verdict=verdict(each <= QUEUED_TARGET_BYTES),
         note=f"Growth of RSS over {count:,} orders queued {how}.",
-    )
-
-
-def _timed(client, path: str) -> tuple[float, object]:
-    began = time.perf_counter()
-    body = client.get(path)
-    return (time.perf_counter() - began) * 1_000, body
-
-
-def stored(bench) -> Iterator[Row]:
-    if not bench.full:
-        yield Row(
-            "1,000,000 stored orders: GET and page p99", "-", target="<= 5 ms, <= 20 ms", verdict="only with --full"
-        )
-        return
-    with bench.service() as service:
-        client = service.client()
-        ids = []
-        accepted = 0
-        while accepted < STORED:
-            grown = load.fill(service, no_wait("asyncio"), 1)
-            if not grown:
-                raise RuntimeError(f"no more orders accepted after {accepted:,}: {client.stats()}")
-            accepted += grown
-            ids += [client.place(no_wait("asyncio"))["id"] for _ in range(20)]
-        stats = client.settled()
-        drawn = random.Random(1)
-        status = {key: [] for key in ("get", "page", "filter", "livez")}
-        gone = 0
-        for _ in range(5_000):
-            began = time.perf_counter()
-            code, _body = client.call("GET", f"/orders/{drawn.choice(ids)}")
-            # Retention may have dropped the very first ones by now; an id it does not find is no measured read.
-            if code == 200:
-                status["get"].append((time.perf_counter() - began) * 1_000)
-            else:
-                gone += 1
-            status["livez"].append(_timed(client, "/livez")[0])
-        path = "/orders?limit=100"
-        for _ in range(1_000):
-            took, page = _timed(client, path)
-            status["page"].append(took)
-            if not page["has_more"]:
-                break
-            path = f"/orders?limit=100&cursor={page['next_cursor']}"
-        # The worst case of a filter: nothing matches, so nothing ends the search early.
-        status["filter"] = [_timed(client, "/orders?limit=100&label.bench=none")[0] for _ in range(20)]
-        rss = service.memory_bytes("VmRSS")
-    base = percentile(status["livez"], 99)
-    kept = stats.get("kept", stats["accepted"])
-    get, page = percentile(status["get"], 99), percentile(status["page"], 99)
-    yield Row(
-        f"GET /orders/ID at {kept:,} stored orders: p99",
-        ms(get),
-        f"GET /livez, same client {ms(base)}",
-        f"{get / base:.2f}",
-        "<= 5 ms",
-        verdict(get <= 5),
-        f"5,000 drawn from {len(ids):,} ids spread over the run, {gone} not found; stats {stats}; RSS {mib(rss)}.",
-    )
-    yield Row(
-        f"page of 100 at {kept:,} stored orders: p99",
-        ms(page),
-        f"GET /livez, same client {ms(base)}",
-        f"{page / base:.2f}",
-        "<= 20 ms",
-        verdict(page <= 20),
-        f"{len(status['page']):,} pages along the cursor. A label filter that nothing matches: "
-        f"median {ms(median(status['filter']))}.",
     )
