@@ -122,12 +122,34 @@ async fn one_that_never_says_that_it_is_up() {
 
 #[tokio::test]
 async fn the_house_tries_less_and_less_often() {
-    let broken = Broken::by("counted", "#!/bin/sh\necho >> $STARTS\nexit 3\n", 0o700);
+    // Nobody asks for anything any more, and it goes on trying: two at first, then after 100, 200, 400, 800 and 1,600 ms.
+    tries_seven_times("counted", "exit 3", Duration::from_millis(3_000)).await;
+    // A kill may come from outside and say nothing of the executable: the third comes at once, but no fourth does.
+    tries_seven_times("killed", "kill -KILL $$", Duration::from_millis(1_400)).await;
+}
+
+/// The house's pool with an executable that ends like this takes at least so long for seven tries.
+async fn tries_seven_times(name: &str, ends: &str, at_least: Duration) {
+    let broken = Broken::by(name, &format!("#!/bin/sh\necho >> $STARTS\n{ends}\n"), 0o700);
     let began = Instant::now();
     assert_eq!(broken.house.cook(orders()[0].clone()).await["status"], "failed");
-    // Nobody asks for anything any more, and it goes on trying: two at first, then after 100, 200, 400, 800 and 1,600 ms.
     eventually(Duration::from_secs(60), "a seventh try", async || Broken::lines(&broken.starts) >= 7).await;
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(3_000), "seven tries in {took:?}");
+    assert!(took >= at_least, "{name}: seven tries in {took:?}");
     assert!(broken.house.children().is_empty(), "nobody is left behind");
+}
+
+#[tokio::test]
+async fn one_that_is_killed_once_before_it_is_up_is_replaced_without_a_rest() {
+    // Only one can take the file away, and that one is killed.
+    let once = format!("#!/bin/sh\nmv $STARTS $STARTS.1 2>&- && kill -KILL $$\nexec {} \"$@\"\n", harness::BINARY);
+    let broken = Broken::by("killed-once", &once, 0o700);
+    let hit = broken.house.cook(orders()[0].clone()).await;
+    assert_eq!((&hit["status"], &hit["error"]["kind"]), (&json!("failed"), &json!("signal")), "{hit}");
+    assert_eq!(broken.house.cook(orders()[0].clone()).await["status"], "succeeded");
+    assert!(!broken.starts.exists(), "NOT TESTED: none was killed");
+    // A house that rests says why, in its log and to whoever asks whether it is ready.
+    assert_eq!(broken.house.json("/readyz").await["status"], "ok");
+    let log = fs::read_to_string(&broken.log).unwrap();
+    assert!(!log.contains("cannot start a kitchen"), "{log}");
 }

@@ -25,6 +25,7 @@ struct Stat {
     state: char,
     parent: u32,
     cpu_ticks: u64,
+    niceness: i64,
     /// Tells a process from another one that got its number.
     born: u64,
 }
@@ -39,6 +40,7 @@ impl Process {
             state: fields.first()?.chars().next()?,
             parent: number(1)? as u32,
             cpu_ticks: number(11)? + number(12)?,
+            niceness: fields.get(16)?.parse().ok()?,
             born: number(19)?,
         })
     }
@@ -51,6 +53,11 @@ impl Process {
     /// Dead children nobody has collected.
     pub fn zombies(self) -> usize {
         self.below().into_iter().filter(|child| child.stat().is_some_and(|stat| stat.state == 'Z')).count()
+    }
+
+    /// How much it yields to others.
+    pub fn niceness(self) -> Option<i64> {
+        Some(self.stat()?.niceness)
     }
 
     fn below(self) -> Vec<Process> {

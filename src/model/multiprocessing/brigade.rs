@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::kitchen::{Kitchen, Unit, obituary};
+use super::death::{Death, obituary};
+use super::kitchen::{Kitchen, Unit};
 use super::pass::Pass;
 use super::ticket::{Ticket, next_unit};
 use crate::clock;
@@ -41,6 +42,8 @@ struct State {
     /// The last pause after a failed start; zero after a start that went well.
     rest: Duration,
     resting: bool,
+    /// One that was killed from outside before it was up has been replaced at once; none has come up since.
+    pardoned: bool,
 }
 
 /// A pool of kitchens.
@@ -178,7 +181,7 @@ impl Brigade {
             return;
         }
         let mut state = self.state();
-        state.rest = Duration::ZERO;
+        (state.rest, state.pardoned) = (Duration::ZERO, false);
         state.greeted += 1;
         let greeted = state.greeted;
         if let Some((_, ticket)) = state.prewarm.take_if(|(n, _)| greeted >= *n) {
@@ -215,7 +218,7 @@ impl Brigade {
     }
 
     /// A kitchen has ended; what it had in hand has failed with it, unless it was told to stop.
-    pub(super) fn lost(self: &Arc<Self>, kitchen: &Arc<Kitchen>, (kind, detail): (ErrorKind, String)) {
+    pub(super) fn lost(self: &Arc<Self>, kitchen: &Arc<Kitchen>, Death { kind, detail, from_outside }: Death) {
         let mut state = self.state();
         state.staff.retain(|k| !Arc::ptr_eq(k, kitchen));
         state.idle.retain(|k| !Arc::ptr_eq(k, kitchen));
@@ -223,7 +226,10 @@ impl Brigade {
         let requeue = kitchen.take().and_then(|unit| fail_unit(kitchen, unit, (kind, detail.clone())));
         let mut state = self.state();
         state.queue.extend(requeue);
-        if kitchen.is_stillborn() && !state.closed {
+        let mut again = kitchen.greeted.load(Ordering::Acquire);
+        if kitchen.is_stillborn() && !state.closed && from_outside && self.pardons(&mut state) {
+            again = true;
+        } else if kitchen.is_stillborn() && !state.closed {
             drop(state);
             // It exited by itself: there is something wrong with it, and the next one will do the same.
             let kind = if kind == ErrorKind::Exit { ErrorKind::Spawn } else { kind };
@@ -233,9 +239,15 @@ impl Brigade {
         }
         self.dispatch(&mut state);
         // A pool keeps its size; a kitchen of an order's own that never came up is not tried again until there is work.
-        if !self.one_use && kitchen.greeted.load(Ordering::Acquire) {
+        if !self.one_use && again {
             self.start_one(&mut state);
         }
+    }
+
+    /// Whether the next start may follow at once: a kill from outside says nothing about whether kitchens can be
+    /// started. It does if it comes again before any has come up; then the house rests as after any other failure.
+    fn pardons(&self, state: &mut State) -> bool {
+        self.staffed == Staffed::House && !std::mem::replace(&mut state.pardoned, true)
     }
 
     /// Ends the kitchens that work for this run: a process cannot be asked.

@@ -3,13 +3,11 @@
 //! It deliberately decides nothing: what to cook next is the brigade's business.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fd::OwnedFd;
-use rustix::process::Signal;
 
 use super::CHANNEL;
 use super::frames::{self, Account, Down, Task};
@@ -20,7 +18,6 @@ use super::shares::Share;
 use super::watch::{Measure, Suspicion};
 use crate::clock;
 use crate::domain::Ns;
-use crate::domain::job::ErrorKind;
 use crate::domain::limits;
 use crate::domain::recipe::Work;
 use crate::domain::spec::Choice;
@@ -28,7 +25,6 @@ use crate::model::line_run::{LineRun, Taken};
 use crate::model::recorder::Delta;
 use crate::model::run::Run;
 use crate::model::tune;
-use crate::model::work::OOM_EXIT_CODE;
 
 /// What a kitchen can have in hand.
 pub(super) enum Unit {
@@ -85,9 +81,9 @@ pub(super) struct Kitchen {
     /// Its run was stopped, and it with it.
     stopped: AtomicBool,
     /// Why the house ended it.
-    hung: OnceLock<String>,
+    pub(super) hung: OnceLock<String>,
     /// What it wrote instead of a frame.
-    words: OnceLock<String>,
+    pub(super) words: OnceLock<String>,
 }
 
 impl Kitchen {
@@ -229,58 +225,7 @@ impl Kitchen {
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait()
     }
-}
 
-/// How Rust begins the last words of a process whose allocation was refused (`handle_alloc_error`).
-const REFUSED: &str = "memory allocation of";
-
-/// Why a kitchen ended that should not have. `oom_killed` says that the kernel ended one to have its memory.
-pub(super) fn cause(kitchen: &Kitchen, status: Option<ExitStatus>, oom_killed: bool) -> (ErrorKind, String) {
-    let pid = kitchen.pid;
-    let Some(status) = status else { return (ErrorKind::Exit, format!("kitchen {pid} is gone")) };
-    let signal = |number: i32| status.signal() == Some(number);
-    let words = kitchen.words.get().map_or("", |words| words.trim());
-    // Threads that are refused at the same time write into each other's words; the last of them is whole.
-    let refused = words.rfind(REFUSED).map(|at| words[at..].lines().next().unwrap_or_default());
-    match (kitchen.hung.get(), refused) {
-        (Some(how), _) if signal(Signal::KILL.as_raw()) => return (ErrorKind::Hang, how.clone()),
-        (_, Some(words)) if signal(Signal::ABORT.as_raw()) => {
-            return (ErrorKind::Oom, format!("kitchen {pid} ran out of memory: {words}"));
-        }
-        _ if signal(Signal::KILL.as_raw()) && oom_killed => {
-            return (ErrorKind::Oom, format!("kitchen {pid} was ended by the kernel, which ran out of memory"));
-        }
-        _ if signal(Signal::XCPU.as_raw()) => {
-            return (ErrorKind::Hang, format!("kitchen {pid} used more CPU time than its work can need"));
-        }
-        _ => {}
-    }
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => (ErrorKind::Signal, format!("kitchen {pid} was ended by signal {signal}")),
-        (_, Some(OOM_EXIT_CODE)) => (ErrorKind::Oom, format!("kitchen {pid} ran out of memory")),
-        (_, code) => (ErrorKind::Exit, format!("kitchen {pid} exited with code {}", code.unwrap_or(-1))),
-    }
-}
-
-/// A step's record when its kitchen did not live to write it.
-pub(super) fn obituary(
-    pid: u32,
-    since: Ns,
-    outcome: crate::domain::record::Outcome,
-    error: Option<(ErrorKind, String)>,
-) -> crate::model::work::Performed {
-    crate::model::work::Performed {
-        started: since,
-        finished: clock::now(),
-        terms: crate::domain::record::Terms::default(),
-        worker: crate::domain::record::Worker { pid, tid: pid },
-        outcome,
-        value: None,
-        error,
-    }
-}
-
-impl Kitchen {
     /// Notes its greeting; answers whether it is the first.
     pub(super) fn greet(&self) -> bool {
         let is_first = !self.greeted.swap(true, Ordering::AcqRel);

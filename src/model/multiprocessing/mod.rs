@@ -8,6 +8,7 @@ mod bounds;
 mod brigade;
 pub mod child;
 mod confine;
+mod death;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -20,8 +20,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::brigade::Brigade;
 use super::child;
+use super::death::Death;
 use super::frames::{self, Down, Up};
-use super::kitchen::{Kitchen, Unit, cause};
+use super::kitchen::{Kitchen, Unit};
 use super::lending::lend;
 use super::oom::OomKills;
 use super::trouble::Trouble;
@@ -135,7 +136,7 @@ impl Pass {
         self.alive.fetch_sub(1, Ordering::AcqRel);
         let killed = status.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
         let oom_killed = killed && self.oom_kills.lock().unwrap_or_else(PoisonError::into_inner).claim();
-        brigade.lost(&kitchen, cause(&kitchen, status, oom_killed));
+        brigade.lost(&kitchen, Death::of(&kitchen, status, oom_killed));
     }
 
     /// Lets a brigade that could not start a kitchen try again after a while.
