@@ -17,6 +17,7 @@ use crate::domain::resolve::Violation;
 use crate::http::wire::{OrderView, ms};
 use crate::kitchen::{Found, Kitchen};
 use crate::lab::timeline;
+use crate::model::recorder;
 use crate::model::staff::StaffConfig;
 
 /// Time between two looks at what has happened.
@@ -103,7 +104,7 @@ async fn follow(kitchen: &Arc<Kitchen>, job: Job, tell: bool) -> Option<Job> {
         }
         let events = if over {
             let records = kitchen.store.steps(job.id).await.ok().flatten();
-            records.map(|records| replay(&records, seen)).unwrap_or_default()
+            records.map(|records| recorder::told(&records, seen)).unwrap_or_default()
         } else {
             run.as_ref().map(|run| run.recorder.events_after(seen)).unwrap_or_default()
         };
@@ -123,10 +124,6 @@ async fn follow(kitchen: &Arc<Kitchen>, job: Job, tell: bool) -> Option<Job> {
         }
         let _ = tokio::time::timeout(LOOK, ended).await;
     }
-}
-
-fn replay(records: &[crate::domain::record::StepRecord], seen: u32) -> Vec<crate::model::recorder::Event> {
-    crate::model::recorder::told(records).into_iter().filter(|event| event.seq > seen).collect()
 }
 
 fn figures(job: &Job) -> String {

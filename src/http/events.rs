@@ -220,7 +220,7 @@ impl Teller {
         let mut is_all = false;
         if self.ahead.is_empty() {
             let seen = self.seen;
-            let Some((events, elsewhere)) = live::events(&self.app.kitchen, job, seen).await else { return };
+            let Some((events, elsewhere)) = live::events(&self.app.kitchen, job, seen, AHEAD).await else { return };
             self.ahead.extend(events.into_iter().filter(|event| event.seq > seen).take(AHEAD));
             self.elsewhere = elsewhere;
             is_all = self.ahead.is_empty();

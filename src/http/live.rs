@@ -7,7 +7,6 @@ use super::wire::Done;
 use crate::domain::job::{Job, Status};
 use crate::domain::live::{Live, StepEvent};
 use crate::kitchen::Kitchen;
-use crate::model::recorder;
 use crate::store::Fence;
 
 /// Steps and dishes of a running order that are over, if it is cooked here.
@@ -36,13 +35,19 @@ pub async fn last_seq(kitchen: &Kitchen, job: &Job) -> u32 {
     }
 }
 
-/// Steps' events after this number that are known, and how far it is, if it is cooked elsewhere.
+/// Steps' events after this number that are known (of an ended order at most so many), and how far it is, if it is cooked elsewhere.
 ///
 /// From another node not all come at once. `None`: the store cannot say what happened in an ended order now, which is not the same as nothing.
-pub async fn events(kitchen: &Kitchen, job: &Job, after: u32) -> Option<(Vec<StepEvent>, Option<Done>)> {
+pub async fn events(
+    kitchen: &Kitchen,
+    job: &Job,
+    after: u32,
+    at_most: usize,
+) -> Option<(Vec<StepEvent>, Option<Done>)> {
     if job.status.is_done() {
-        let recorded = kitchen.store.steps(job.id).await.ok()?;
-        return Some((recorded.map(|records| recorder::told(&records)).unwrap_or_default(), None));
+        // No more than is asked for: whoever does not read must not cost what all the records take.
+        let told = kitchen.store.told(job.id, after, at_most).await.ok()?;
+        return Some((told.unwrap_or_default(), None));
     }
     if let Some(run) = kitchen.run_of(job) {
         return Some((run.recorder.events_after(after), None));

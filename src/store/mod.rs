@@ -37,7 +37,7 @@ use crate::domain::Ns;
 use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::Job;
-use crate::domain::live::Live;
+use crate::domain::live::{Live, StepEvent, Window};
 use crate::domain::record::StepRecord;
 use crate::domain::spec::ModelId;
 
@@ -78,6 +78,17 @@ pub trait Store: Send + Sync {
 
     /// The recorded steps of an ended order, in order of their end; `None` while it is active or when it is not here.
     fn steps(&self, id: OrderId) -> Reply<Result<Option<Arc<Vec<StepRecord>>>, Down>>;
+
+    /// The first events of an ended order's steps after this number, at most so many; as [`Store::steps`].
+    fn told(&self, id: OrderId, after: u32, at_most: usize) -> Reply<Result<Option<Vec<StepEvent>>, Down>> {
+        let steps = self.steps(id);
+        Reply::later(async move {
+            let Some(records) = steps.await? else { return Ok(None) };
+            let mut window = Window::new(after, at_most);
+            records.iter().for_each(|record| window.add(record));
+            Ok(Some(window.into_events()))
+        })
+    }
 
     /// Whether other nodes may be asked about what this one cooks, and this one about what others cook.
     fn is_shared(&self) -> bool;

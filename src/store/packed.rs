@@ -5,9 +5,11 @@
 //! [`records`] the old one. It deliberately packs nothing that a database must search by.
 
 use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::de::{DeserializeSeed, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::format_1;
@@ -64,6 +66,37 @@ pub fn job_of(format: i16, bytes: &[u8]) -> Option<Job> {
 pub fn records_of(format: i16, bytes: &[u8]) -> Option<Vec<StepRecord>> {
     // Their layout has always been the same.
     parts(format, bytes).and_then(|(_, rest)| postcard::from_bytes(rest).ok())
+}
+
+/// Hands one record after another of such bytes to who looks at them, so that never all are there at once; `None` as above.
+pub(super) fn each_record(bytes: &[u8], look: impl FnMut(StepRecord)) -> Option<()> {
+    let (_, rest) = parts(FORMAT, bytes)?;
+    Each(look).deserialize(&mut postcard::Deserializer::from_bytes(rest)).ok()
+}
+
+struct Each<F>(F);
+
+impl<'de, F: FnMut(StepRecord)> DeserializeSeed<'de> for Each<F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, bytes: D) -> Result<(), D::Error> {
+        bytes.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: FnMut(StepRecord)> Visitor<'de> for Each<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the records of an order")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut records: A) -> Result<(), A::Error> {
+        while let Some(record) = records.next_element()? {
+            (self.0)(record);
+        }
+        Ok(())
+    }
 }
 
 /// The job, and the bytes of its records.

@@ -28,7 +28,7 @@ pub async fn frame(mut bytes: &[u8], spec: &Spec) {
         let _ = books.events_after(0);
         let (harvest, events) = books.harvest(0);
         let (_, records) = summary::close(spec, harvest, 0, events, !books.is_live());
-        let _ = recorder::told(&records);
+        let _ = recorder::told(&records, 0);
     }
     // The parent's own reader, to the end: frames until something is none.
     let mut buffer = Vec::new();

@@ -15,6 +15,7 @@ use super::work;
 use crate::domain::Ns;
 use crate::domain::draw::Spread;
 pub use crate::domain::live::StepEvent as Event;
+use crate::domain::live::Window;
 use crate::domain::recipe::StepRef;
 use crate::domain::record::{Outcome, StepRecord, Totals, wait_of};
 use crate::domain::spec::Spec;
@@ -226,17 +227,12 @@ impl Recorder {
     }
 }
 
-/// The events that these records were announced with, in their order.
+/// The events that these records were announced with, after this number and in their order.
 #[must_use]
-pub fn told(records: &[StepRecord]) -> Vec<Event> {
-    let both = |r: &StepRecord| {
-        let start = Event { seq: r.seq_started, at: r.at, outcome: None, offset: r.started };
-        let end = Event { seq: r.seq_finished, at: r.at, outcome: Some(r.outcome), offset: r.finished };
-        [start, end]
-    };
-    let mut events: Vec<_> = records.iter().flat_map(both).filter(|event| event.seq > 0).collect();
-    events.sort_unstable_by_key(|event| event.seq);
-    events
+pub fn told(records: &[StepRecord], after: u32) -> Vec<Event> {
+    let mut window = Window::new(after, usize::MAX);
+    records.iter().for_each(|record| window.add(record));
+    window.into_events()
 }
 
 impl Shard {

@@ -12,6 +12,7 @@ use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::life::Happening;
+use crate::domain::live::{StepEvent, Window};
 use crate::domain::record::StepRecord;
 use crate::domain::turns::Verdict;
 use crate::store::shares::{Load, TooMuch};
@@ -151,12 +152,21 @@ impl Memory {
     }
 
     pub(in crate::store) fn steps_now(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>> {
-        let bytes = match &self.inner().orders.get(&id)?.body {
-            Body::Active(_) => return None,
-            Body::Ended(bytes) => bytes.clone(),
-        };
         // Outside the lock: the largest order has ten thousand records.
-        Some(Arc::new(packed::records(&bytes)?))
+        Some(Arc::new(packed::records(&self.ended_bytes(id)?)?))
+    }
+
+    pub(in crate::store) fn told_now(&self, id: OrderId, after: u32, at_most: usize) -> Option<Vec<StepEvent>> {
+        let mut window = Window::new(after, at_most);
+        packed::each_record(&self.ended_bytes(id)?, |record| window.add(&record))?;
+        Some(window.into_events())
+    }
+
+    fn ended_bytes(&self, id: OrderId) -> Option<Box<[u8]>> {
+        match &self.inner().orders.get(&id)?.body {
+            Body::Active(_) => None,
+            Body::Ended(bytes) => Some(bytes.clone()),
+        }
     }
 
     pub(in crate::store) fn list_now(&self, query: &Query) -> Page {

@@ -25,7 +25,7 @@ use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::limits;
-use crate::domain::live::Live;
+use crate::domain::live::{Live, StepEvent};
 use crate::domain::record::StepRecord;
 
 /// How much is kept.
@@ -116,6 +116,10 @@ impl Store for Memory {
 
     fn steps(&self, id: OrderId) -> Reply<Result<Option<Arc<Vec<StepRecord>>>, Down>> {
         Reply::now(Ok(self.steps_now(id)))
+    }
+
+    fn told(&self, id: OrderId, after: u32, at_most: usize) -> Reply<Result<Option<Vec<StepEvent>>, Down>> {
+        Reply::now(Ok(self.told_now(id, after, at_most)))
     }
 
     fn list(&self, query: Query) -> Reply<Result<Page, Down>> {
