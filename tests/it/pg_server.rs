@@ -183,6 +183,8 @@ impl Server {
         let _ = fs::remove_dir_all(&folder);
         let mut copy = unprivileged(&binaries().join("pg_basebackup"));
         copy.args(["--max-rate=32", "--checkpoint=fast", "--wal-method=stream", "--no-sync", "--pgdata"]).arg(&folder);
+        // Its own child, which receives what is written meanwhile, outlives it until the server ends.
+        copy.stderr(Stdio::null());
         copy.args(["--username=pasta", &self.on_port(), "--host"]).arg(&self.folder).spawn().unwrap()
     }
 
