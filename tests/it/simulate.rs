@@ -189,11 +189,7 @@ impl World {
             ((draw >> 8) as usize % KEYS, (draw >> 12) as usize % NODES.len(), (draw >> 16) as usize);
         match draw % 20 {
             // A client that has no answer yet asks, again and again.
-            0..3 => {
-                if self.told[order].is_none() {
-                    self.under_way.push(Message::Ask { key: order });
-                }
-            }
+            0..3 if self.told[order].is_none() => self.under_way.push(Message::Ask { key: order }),
             3..7 if !self.under_way.is_empty() => {
                 let at = pick % self.under_way.len();
                 let message = self.under_way[at];
@@ -211,11 +207,7 @@ impl World {
             // The rest happens to orders that are there, or by nodes that are awake.
             9..12 => self.works(node, pick),
             _ if order >= self.orders.len() => {}
-            12..16 if !self.nodes[node].is_paused => {
-                if self.happen(order, Happening::Claim, Some(node)) {
-                    self.nodes[node].believed.push((order, self.orders[order].life.attempt));
-                }
-            }
+            12..16 if !self.nodes[node].is_paused => self.claim(order, node),
             // The lease of a run ran out: its node is dead, asleep, or only slow and will still report.
             16 | 17 => {
                 let attempt = self.orders[order].life.attempt.saturating_sub(one_in(3, pick).into());
@@ -224,6 +216,13 @@ impl World {
             18 if one_in(3, pick) => _ = self.happen(order, Happening::Cancel, None),
             19 if one_in(3, pick) => _ = self.happen(order, Happening::Expire, None),
             _ => {}
+        }
+    }
+
+    /// A node asks for an order, and believes that it has the run if it gets one.
+    fn claim(&mut self, order: usize, node: usize) {
+        if self.happen(order, Happening::Claim, Some(node)) {
+            self.nodes[node].believed.push((order, self.orders[order].life.attempt));
         }
     }
 
