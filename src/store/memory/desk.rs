@@ -3,7 +3,6 @@
 //! The table of promises is the trait [`crate::store::Store`]; it deliberately answers no future.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::Memory;
 use super::slots::{Body, Inner, Lane, Slot, Waiting, matches, weight};
@@ -12,8 +11,7 @@ use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::life::Happening;
-use crate::domain::live::{StepEvent, Window};
-use crate::domain::record::StepRecord;
+
 use crate::domain::turns::Verdict;
 use crate::store::shares::{Load, TooMuch};
 use crate::store::{
@@ -149,24 +147,6 @@ impl Memory {
 
     pub(in crate::store) fn get_now(&self, id: OrderId) -> Lookup {
         self.inner().orders.get(&id).map_or(Lookup::Absent, |slot| Lookup::Found(Box::new(slot.job())))
-    }
-
-    pub(in crate::store) fn steps_now(&self, id: OrderId) -> Option<Arc<Vec<StepRecord>>> {
-        // Outside the lock: the largest order has ten thousand records.
-        Some(Arc::new(packed::records(&self.ended_bytes(id)?)?))
-    }
-
-    pub(in crate::store) fn told_now(&self, id: OrderId, after: u32, at_most: usize) -> Option<Vec<StepEvent>> {
-        let mut window = Window::new(after, at_most);
-        packed::each_record(&self.ended_bytes(id)?, |record| window.add(&record))?;
-        Some(window.into_events())
-    }
-
-    fn ended_bytes(&self, id: OrderId) -> Option<Box<[u8]>> {
-        match &self.inner().orders.get(&id)?.body {
-            Body::Active(_) => None,
-            Body::Ended(bytes) => Some(bytes.clone()),
-        }
     }
 
     pub(in crate::store) fn list_now(&self, query: &Query) -> Page {

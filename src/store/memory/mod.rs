@@ -8,6 +8,7 @@ mod archive;
 mod desk;
 mod held;
 mod once;
+mod records;
 mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
