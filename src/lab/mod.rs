@@ -15,6 +15,7 @@ pub mod filing;
 pub mod forecast;
 pub mod forecasts;
 pub mod foresee;
+pub mod lanes;
 mod latencies;
 pub mod line_up;
 mod measure;

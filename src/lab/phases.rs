@@ -24,6 +24,8 @@ pub enum Phase {
     Core,
     /// Handing something over.
     Exchange,
+    /// Between two pieces of CPU work, while the loop did something else (`yield_every_ms`).
+    Yielded,
     /// On a core.
     Cpu,
     /// What no term explains.
@@ -31,7 +33,7 @@ pub enum Phase {
 }
 
 /// Number of kinds.
-pub const PHASES: usize = 9;
+pub const PHASES: usize = 10;
 
 impl Phase {
     /// All of them, in the order in which a step is drawn.
@@ -43,6 +45,7 @@ impl Phase {
         Self::Gil,
         Self::Core,
         Self::Exchange,
+        Self::Yielded,
         Self::Cpu,
         Self::Rest,
     ];
@@ -50,7 +53,7 @@ impl Phase {
     /// Name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["queue", "equipment_wait", "wait", "lag", "gil_wait", "core_wait", "exchange", "cpu", "residual"]
+        ["queue", "equipment_wait", "wait", "lag", "gil_wait", "core_wait", "exchange", "yielded", "cpu", "residual"]
             [self as usize]
     }
 
@@ -65,6 +68,7 @@ impl Phase {
             "waits for the GIL",
             "waits for a core",
             "exchange",
+            "lets the loop turn",
             "cpu",
             "unexplained",
         ][self as usize]
@@ -73,13 +77,13 @@ impl Phase {
     /// Mark in a text chart.
     #[must_use]
     pub fn mark(self) -> char {
-        ['·', 'e', '░', '>', 'g', 'c', '=', '▓', '?'][self as usize]
+        ['·', 'e', '░', '>', 'g', 'c', '=', 'y', '▓', '?'][self as usize]
     }
 
     /// Colour in a drawing: warm is work, blue is waiting as asked, the rest is what nobody asked for.
     #[must_use]
     pub fn colour(self) -> &'static str {
-        ["#d5d8dc", "#8e44ad", "#5dade2", "#1f618d", "#b03a2e", "#f4d03f", "#229954", "#d35400", "#7b7d7d"]
+        ["#d5d8dc", "#8e44ad", "#5dade2", "#1f618d", "#b03a2e", "#f4d03f", "#229954", "#a3e4d7", "#d35400", "#7b7d7d"]
             [self as usize]
     }
 }
@@ -110,6 +114,7 @@ impl Parts {
             terms.gil_wait as i64,
             terms.core_wait as i64,
             terms.exchange as i64,
+            terms.yielded as i64,
             terms.cpu as i64,
             rest,
         ])
@@ -124,6 +129,18 @@ impl Parts {
     /// Adds those of another step.
     pub fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// Without those of another.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn sum(&self) -> i64 {
+        self.0.iter().sum()
     }
 
     /// One after another from when the step was ready: kind, from, to. Nothing goes beyond its end, however the books

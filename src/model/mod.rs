@@ -82,6 +82,8 @@ pub struct Shape {
     pub computing: u32,
     /// Whether a `wait` leaves its worker free.
     pub waits_free: bool,
+    /// Whether that worker does the CPU steps, too, and turns to others while one of them waits for equipment or lets go.
+    pub turns: bool,
 }
 
 /// A concurrency model.

@@ -65,7 +65,12 @@ impl Model for Multithreading {
             Choice::Word(0) => house.pool,
             _ => self.demand(spec).threads,
         };
-        Shape { workers, computing: if self.gil(spec).is_some() { 1 } else { workers }, waits_free: false }
+        Shape {
+            workers,
+            computing: if self.gil(spec).is_some() { 1 } else { workers },
+            waits_free: false,
+            turns: false,
+        }
     }
 
     fn gil(&self, spec: &Spec) -> Option<Arc<Gil>> {

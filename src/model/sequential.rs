@@ -34,7 +34,7 @@ impl Model for Sequential {
     }
 
     fn shape(&self, _spec: &Spec, _house: HouseSize) -> Shape {
-        Shape { workers: 1, computing: 1, waits_free: false }
+        Shape { workers: 1, computing: 1, waits_free: false, turns: false }
     }
 
     fn is_alone(&self) -> bool {

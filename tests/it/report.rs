@@ -22,8 +22,17 @@ const SETUPS: &[(&str, &str)] = &[
 ];
 
 /// Terms of a chain and of the books.
-const TERMS: [&str; 8] =
-    ["wait_ms", "lag_ms", "cpu_ms", "core_wait_ms", "gil_wait_ms", "equipment_wait_ms", "exchange_ms", "residual_ms"];
+const TERMS: [&str; 9] = [
+    "wait_ms",
+    "lag_ms",
+    "cpu_ms",
+    "core_wait_ms",
+    "gil_wait_ms",
+    "equipment_wait_ms",
+    "exchange_ms",
+    "yielded_ms",
+    "residual_ms",
+];
 
 async fn report(house: &House, order: &Value) -> Value {
     house.json(&link(order, "report")).await
@@ -44,6 +53,32 @@ fn assert_close(a: f64, b: f64, what: &str) {
     assert!((a - b).abs() < 0.02, "{what}: {a} and {b}");
 }
 
+/// The chain accounts for the whole makespan, the books for every step; the bounds hold, nothing taken away makes it longer,
+/// and nobody is busy for longer than it took.
+fn assert_adds_up(report: &Value) {
+    let makespan = number(report, "/makespan_ms");
+    let chain = sum(&report["chain"], &TERMS) + sum(&report["chain"], &["arrival_ms", "hand_over_ms"]);
+    assert_close(chain, makespan, &format!("the chain of {report}"));
+    let books = &report["books"];
+    assert_close(sum(books, &TERMS), number(books, "/span_ms"), &format!("the books of {report}"));
+    let (lower, upper) = (number(report, "/bounds/lower_ms"), number(report, "/bounds/upper_ms"));
+    assert!(lower <= makespan * 1.001 + 0.01 && makespan <= upper * 1.001 + 0.01, "{report}");
+    for without in report["without"].as_array().unwrap() {
+        let (left, saved) = (number(without, "/makespan_ms"), number(without, "/saved_ms"));
+        assert!(left >= 0.0 && saved > 0.0, "{report}");
+        assert_close(left + saved, makespan, &report.to_string());
+    }
+    let shares = ["/overlap/chef_utilisation", "/lag/loop_utilisation"];
+    let shares = shares.map(|share| report.pointer(share).and_then(Value::as_f64).unwrap_or(0.0));
+    assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "{report}");
+}
+
+/// What would be saved without this; nothing, if the report does not name it.
+fn saved(report: &Value, term: &str) -> f64 {
+    let without = report["without"].as_array().unwrap().iter().find(|view| view["term"] == term);
+    without.map_or(0.0, |view| number(view, "/saved_ms"))
+}
+
 #[tokio::test]
 async fn the_figures_of_every_model_follow_from_its_steps_and_from_each_other() {
     let house = harness::open();
@@ -59,23 +94,11 @@ async fn the_figures_of_every_model_follow_from_its_steps_and_from_each_other() 
             let makespan = number(&report, "/makespan_ms");
             assert_eq!((makespan, &report["status"]), (ledger::makespan(&order), &json!("succeeded")), "{what}");
             assert_close(number(&report, "/dish_ms/mean"), number(&order, "/timings/mean_dish_ms"), &what);
-            // The chain accounts for the whole makespan.
-            let chain = &report["chain"];
-            let whole = sum(chain, &TERMS) + sum(chain, &["arrival_ms", "hand_over_ms"]);
-            assert_close(whole, makespan, &format!("the chain of {what}"));
-            assert_eq!(number(chain, "/length") as usize, chain["steps"].as_array().unwrap().len(), "{what}");
-            // The books account for every step.
-            let books = &report["books"];
-            assert_close(sum(books, &TERMS), number(books, "/span_ms"), &format!("the books of {what}"));
-            assert_close(number(books, "/span_ms"), steps.iter().map(ledger::Step::span).sum(), &what);
-            // The bounds hold, and nothing taken away makes it longer.
-            let (lower, upper) = (number(&report, "/bounds/lower_ms"), number(&report, "/bounds/upper_ms"));
-            assert!(lower <= makespan * 1.001 + 0.01 && makespan <= upper * 1.001 + 0.01, "{what}");
-            for without in report["without"].as_array().unwrap() {
-                let (left, saved) = (number(without, "/makespan_ms"), number(without, "/saved_ms"));
-                assert!(left >= 0.0 && saved > 0.0, "{what}");
-                assert_close(left + saved, makespan, &what);
-            }
+            assert_adds_up(&report);
+            let length = number(&report, "/chain/length") as usize;
+            assert_eq!(length, report["chain"]["steps"].as_array().unwrap().len(), "{what}");
+            let spans = steps.iter().map(ledger::Step::span).sum();
+            assert_close(number(&report, "/books/span_ms"), spans, &what);
             // The profile covers the makespan, and the work does not depend on who does it.
             let profile = report["overlap"]["profile"].as_array().unwrap();
             assert_close(profile.iter().map(|row| number(row, "/ms")).sum(), makespan, &what);
@@ -111,6 +134,53 @@ async fn one_chef_who_has_to_chop_it_all_is_told_so_and_what_more_chefs_would_br
     for sentence in report["explanation"].as_array().unwrap() {
         assert!(text.contains(sentence.as_str().unwrap()), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_step_that_lets_its_loop_turn_is_charged_with_its_own_pieces_and_the_rest_is_what_the_loop_did() {
+    let house = harness::open();
+    let recipe = json!({"name": "stirred", "steps": [
+        {"name": "short", "work": {"kind": "wait", "ms": 10}},
+        {"name": "stir", "work": {"kind": "cpu", "ms": 60, "yield_every_ms": 5}}]});
+    let order = house
+        .cook(json!({"model": "asyncio", "recipe": recipe, "dishes": 4, "step_order": "concurrent", "isolation": "kitchen"}))
+        .await;
+    let report = report(&house, &order).await;
+    assert_adds_up(&report);
+    let of = |at: &str| number(&report, at);
+    let (makespan, cpu) = (of("/makespan_ms"), of("/work/cpu_ms"));
+    // Each stood back while the three others had their pieces, and all of that is on one loop.
+    assert!(of("/books/yielded_ms") > cpu * 1.5, "{report}");
+    assert!((of("/chain/cpu_ms") - cpu).abs() < 1.0, "the chain is the loop's time: {report}");
+    assert!(of("/chain/yielded_ms") < makespan * 0.1 && saved(&report, "yielded") < makespan * 0.1, "{report}");
+    assert!(saved(&report, "cpu") >= cpu * 0.9, "{report}");
+    // The loop was kept by one piece at a time, and no longer than pieces are.
+    assert!(of("/lag/loop_utilisation") > 0.5 && of("/lag/longest_slice_ms") < 60.0, "{report}");
+    let running = report["overlap"]["profile"].as_array().unwrap();
+    assert!(running.len() <= 2, "one loop computes one step at a time: {report}");
+}
+
+#[tokio::test]
+async fn a_loop_is_not_kept_by_steps_that_wait_for_equipment_or_hand_things_over() {
+    let house = harness::open();
+    let recipe = json!({"name": "one pan", "equipment": {"pan": {"capacity": 1}}, "steps": [
+        {"name": "fry", "work": {"kind": "wait", "ms": 40}, "needs": ["pan"]},
+        {"name": "chop", "work": {"kind": "cpu", "ms": 15}, "needs": ["pan"]},
+        {"name": "pass", "work": {"kind": "exchange", "bytes": 100, "messages": 2_000}},
+        {"name": "wash", "work": {"kind": "cpu", "ms": 10}}]});
+    let fields = json!({"model": "asyncio", "recipe": recipe, "dishes": 4, "step_order": "concurrent"});
+    let order = house.cook(fields).await;
+    let report = report(&house, &order).await;
+    assert_adds_up(&report);
+    let of = |at: &str| number(&report, at);
+    assert!(of("/books/equipment_wait_ms") > 200.0, "{report}");
+    // Only chopping and washing keep the loop: their time, and what they wait for a core.
+    let kept = of("/books/cpu_ms") + of("/books/core_wait_ms") + of("/books/residual_ms").abs();
+    assert!(of("/lag/longest_slice_ms") <= kept && of("/lag/longest_slice_ms") >= 15.0, "{report}");
+    let share = kept / of("/makespan_ms");
+    assert!(of("/lag/loop_utilisation") <= share + 0.05 && of("/overlap/chef_utilisation") <= share + 0.05, "{report}");
+    // What the loop did meanwhile is not the exchange's.
+    assert!(saved(&report, "exchange") < of("/makespan_ms") * 0.2, "{report}");
 }
 
 #[tokio::test]

@@ -133,6 +133,50 @@ async fn the_trace_of_every_model_keeps_the_rules_and_shows_its_steps() {
     }
 }
 
+/// Steps that wait for a lock, for equipment, for each other and between their pieces, under every setup that treats them
+/// differently.
+#[tokio::test]
+async fn what_keeps_a_chef_is_on_his_lane_whatever_his_steps_wait_for() {
+    let house = harness::open();
+    let setups = [
+        ("asyncio", json!({})),
+        ("asyncio", json!({"assistants": 2, "gil": true})),
+        ("multithreading", json!({"chefs": 3, "gil": true})),
+        ("multiprocessing", json!({"kitchens": 2, "inside": "asyncio"})),
+        ("multiprocessing", json!({"kitchens": 2, "inside": "threads", "gil": true})),
+    ];
+    let recipe = json!({"name": "all kinds", "equipment": {"pan": {"capacity": 1}}, "steps": [
+        {"name": "fry", "work": {"kind": "wait", "ms": 10}, "needs": ["pan"]},
+        {"name": "chop", "work": {"kind": "cpu", "ms": 6}, "needs": ["pan"]},
+        {"name": "stir", "work": {"kind": "cpu", "ms": 12, "yield_every_ms": 2}},
+        {"name": "knead", "work": {"kind": "cpu", "ms": 8, "yield_every_ms": 3}, "needs": ["pan"]},
+        {"name": "pass", "work": {"kind": "exchange", "bytes": 64, "messages": 500}},
+        {"name": "wash", "work": {"kind": "cpu", "ms": 4}}]});
+    for (model, setup) in setups {
+        let fields = json!({"model": model, "setup": setup, "recipe": recipe, "dishes": 4, "step_order": "concurrent"});
+        let order = house.cook(fields).await;
+        let events = trace(&house, &order).await;
+        let slices = with(&events, "X");
+        let on_cpu: Vec<_> = slices.iter().filter(|slice| slice["cat"] == "cpu").collect();
+        let drawn: f64 = on_cpu.iter().map(|slice| number(slice, "/dur")).sum::<f64>() / 1e3;
+        let measured: f64 = on_cpu.iter().map(|slice| number(slice, "/tdur")).sum::<f64>() / 1e3;
+        let said = number(&order, "/timings/cpu_ms");
+        let what = format!("{model} {setup}: {drawn} ms drawn, {measured} ms of {said} ms on lanes");
+        assert!((measured - said).abs() < 0.05 && (drawn - said).abs() < 2.0, "{what}");
+        // Every CPU step is on a lane, with an arrow to where its chef took it up.
+        let drawn: BTreeSet<_> =
+            slices.iter().filter(|slice| slice["cat"] == "step").map(|s| s["name"].to_string()).collect();
+        let names = ["chop", "stir", "knead", "wash"]
+            .iter()
+            .flat_map(|step| (1..=4).map(move |dish| format!("\"{step} #{dish}\"")));
+        names.for_each(|name| assert!(drawn.contains(&name), "no {name}: {what}"));
+        // A loop waits for nobody's equipment, and is not busy while it turns.
+        let is_loop = model == "asyncio" && setup == json!({}) || setup["inside"] == "asyncio";
+        let waits = slices.iter().filter(|slice| slice["cat"] == "equipment_wait" || slice["cat"] == "yielded").count();
+        assert_eq!(waits == 0, is_loop, "{what}");
+    }
+}
+
 #[tokio::test]
 async fn what_went_wrong_is_marked_and_hostile_names_stay_text() {
     let house = harness::open_with(&["--allow-faults"]);

@@ -186,6 +186,37 @@ async fn a_chart_is_text_for_a_terminal_and_a_picture_for_a_browser() {
 }
 
 #[tokio::test]
+async fn a_chart_tells_every_kind_of_time_apart() {
+    let house = harness::open();
+    let stirred =
+        json!({"name": "stirred", "steps": [{"name": "stir", "work": {"kind": "cpu", "ms": 40, "yield_every_ms": 5}}]});
+    let one_pan = json!({"name": "one pan", "equipment": {"pan": {"capacity": 1}}, "steps": [
+        {"name": "fry", "work": {"kind": "wait", "ms": 40}, "needs": ["pan"]}]});
+    let chopped = json!({"name": "chopped", "steps": [{"name": "chop", "work": {"kind": "cpu", "ms": 40}}]});
+    let passed = json!({"name": "passed", "steps": [
+        {"name": "pass", "work": {"kind": "exchange", "bytes": 1_000_000, "messages": 20}}]});
+    let under_gil = json!({"chefs": 2, "gil": true});
+    for (model, setup, recipe, mark, words) in [
+        ("asyncio", json!({}), stirred, 'y', "lets the loop turn"),
+        ("asyncio", json!({}), one_pan, 'e', "waits for equipment"),
+        ("multithreading", under_gil, chopped, 'g', "waits for the GIL"),
+        ("multiprocessing", json!({"kitchens": 2}), passed, '=', "exchange"),
+    ] {
+        let order = house.cook(json!({"model": model, "setup": setup, "recipe": recipe, "dishes": 3})).await;
+        let path = link(&order, "timeline");
+        let (_, chart) = text(&house, &path, "*/*").await;
+        let (rows, legend) = chart.trim_end().rsplit_once('\n').expect("rows and a legend");
+        let bars: String = rows.lines().filter_map(|row| row.split('|').nth(1)).collect();
+        assert!(bars.contains(mark) && legend.contains(&format!("{mark} {words}")), "{chart}");
+        let count = |mark: char| bars.chars().filter(|c| *c == mark).count();
+        assert!(count('?') < count(mark), "it is not unexplained: {chart}");
+        let (_, picture) = text(&house, &format!("{path}?format=svg"), "*/*").await;
+        well_formed(&picture);
+        assert!(picture.contains(words), "{picture}");
+    }
+}
+
+#[tokio::test]
 async fn no_name_can_break_out_of_a_chart() {
     let house = harness::open();
     let order = house.cook(hostile_order()).await;

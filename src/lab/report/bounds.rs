@@ -160,20 +160,17 @@ pub(super) fn of(spec: &Spec, demands: &Demands, by: Resources) -> Bounds {
     Bounds { lower, upper }
 }
 
-/// Time that workers stood idle while a step was ready, all of them together: for each step when it was ready, when it
-/// began, and until when it kept its worker, if it did. No schedule that has such time is greedy, whatever the reason: a thread
-/// that starts or wakes, a message under way, dishes that were dealt to another kitchen.
-pub(super) fn idle(steps: impl Iterator<Item = (Ns, Ns, Option<Ns>)>, workers: u32) -> Ns {
+/// Time that workers stood idle while a step was ready, all of them together: for each step when it was ready and when it
+/// began, and the stretches in which steps kept a worker. No schedule that has such time is greedy, whatever the reason: a
+/// thread that starts or wakes, a message under way, dishes that were dealt to another kitchen.
+pub(super) fn idle(queued: impl Iterator<Item = (Ns, Ns)>, kept: impl Iterator<Item = (Ns, Ns)>, workers: u32) -> Ns {
     let mut changes: Vec<(Ns, i64, i64)> = Vec::new();
-    for (ready, started, kept_until) in steps {
-        changes.push((ready, 1, 0));
-        changes.push((started, -1, i64::from(kept_until.is_some())));
-        changes.extend(kept_until.map(|end| (end, 0, -1)));
-    }
+    changes.extend(queued.flat_map(|(ready, started)| [(ready, 1, 0), (started, -1, 0)]));
+    changes.extend(kept.flat_map(|(from, to)| [(from, 0, 1), (to, 0, -1)]));
     changes.sort_unstable();
     let (mut last, mut queued, mut busy, mut idle) = (0, 0, 0, 0);
     for (at, joins, begins) in changes {
-        let free = u64::from(workers).saturating_sub(busy as u64);
+        let free = u64::from(workers).saturating_sub(busy.max(0) as u64);
         idle += if queued > 0 { free * (at - last) } else { 0 };
         (last, queued, busy) = (at, queued + joins, busy + begins);
     }
@@ -204,25 +201,25 @@ mod tests {
     #[test]
     fn one_chef_who_is_free_while_he_waits_is_bounded_by_the_first_wait_and_all_work() {
         // A7 of the seed: W + n C.
-        let bounds = bounds_of(Shape { workers: 1, computing: 1, waits_free: true }, 3);
+        let bounds = bounds_of(Shape { workers: 1, computing: 1, waits_free: true, turns: true }, 3);
         assert_eq!(bounds.lower[0], ("workers", 900 * MS));
         assert_eq!(bounds.upper, 500 * MS + 600 * MS);
     }
 
     #[test]
     fn chefs_that_stand_and_wait_are_bounded_by_their_number() {
-        let bounds = bounds_of(Shape { workers: 2, computing: 2, waits_free: false }, 8);
+        let bounds = bounds_of(Shape { workers: 2, computing: 2, waits_free: false, turns: false }, 8);
         assert_eq!(bounds.lower[0], ("workers", 8 * 500 * MS / 2));
-        let bounds = bounds_of(Shape { workers: 100, computing: 100, waits_free: false }, 2);
+        let bounds = bounds_of(Shape { workers: 100, computing: 100, waits_free: false, turns: false }, 2);
         assert_eq!(bounds.lower[0].1, 500 * MS, "the longest chain, or work over cores behind the first wait");
     }
 
     #[test]
     fn a_worker_is_idle_while_a_step_is_ready_that_another_one_has_to_take() {
         // Two workers; the second is there from 2 to 5 only, the first takes one step after another.
-        let steps = [(0, 0, Some(4)), (0, 2, Some(5)), (0, 4, Some(8)), (9, 10, Some(11))];
-        assert_eq!(idle(steps.into_iter(), 2), 2 + 2);
+        let queued = [(0, 0), (0, 2), (0, 4), (9, 10)];
+        assert_eq!(idle(queued.into_iter(), [(0, 4), (2, 5), (4, 8), (10, 11)].into_iter(), 2), 2 + 2);
         // A wait that frees its worker queues like any other step.
-        assert_eq!(idle([(0, 3, None), (0, 0, Some(2))].into_iter(), 1), 1);
+        assert_eq!(idle([(0, 3), (0, 0)].into_iter(), [(0, 2)].into_iter(), 1), 1);
     }
 }

@@ -2,27 +2,22 @@
 //!
 //! It deliberately decides nothing about words: those are in [`super::why`] and [`super::text`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::{self, Cost, Demands, Ledger, Resources};
 use super::graph::Graph;
 use super::processes::{BillView, ProcessesView};
-use super::{
-    BooksView, BoundsView, ChainView, GilView, LagView, OverlapView, ProfileRow, Quantiles, Report, WorkView, chain,
-    ms, ratio, signed_ms, why,
-};
+use super::{BooksView, BoundsView, ChainView, GilView, Quantiles, Report, WorkView, chain, ms, ratio, signed_ms, why};
 use crate::domain::Ns;
 use crate::domain::job::Job;
 use crate::domain::recipe::Work;
 use crate::domain::record::{Outcome, StepRecord};
 use crate::domain::spec::{Choice, Spec};
 use crate::domain::summary::{self, Harvest, Summary};
+use crate::lab::lanes::{self, Stretch};
 use crate::lab::phases::{Parts, Phase};
 use crate::lab::plan::Machine;
 use crate::model::{self, Shape};
-
-/// Rows of a profile after the first; more steps at once count as so many (chosen: what one screen shows).
-const PROFILE_ROWS: usize = 64;
 
 /// A step that ran, and the parts of its time.
 pub(super) type Ran<'a> = (&'a StepRecord, Parts);
@@ -35,6 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) shape: Shape,
     pub(super) machine: Machine,
     pub(super) ran: Vec<Ran<'a>>,
+    /// When each of them kept its worker.
+    pub(super) lanes: Vec<Vec<Stretch>>,
 }
 
 /// The report of an order that has ended, from all records that were kept of it.
@@ -44,9 +41,11 @@ pub fn of(job: &Job, records: &[StepRecord], machine: Machine) -> Report {
     // One that never ran has an empty account, which is an account.
     let never_ran = || Box::new(summary::close(spec, Harvest::default(), 0, 0, true).0);
     let summary = job.summary.clone().unwrap_or_else(never_ran);
-    let ran = records.iter().filter(|r| r.was_run()).map(|r| (r, Parts::of(spec, r))).collect();
+    let ran: Vec<_> = records.iter().filter(|r| r.was_run()).collect();
     let shape = model::get(spec.model).shape(spec, machine.house);
-    let facts = Facts { job, spec, summary: &summary, shape, machine, ran };
+    let lanes = lanes::of(spec, shape, &ran);
+    let ran = ran.into_iter().map(|r| (r, Parts::of(spec, r))).collect();
+    let facts = Facts { job, spec, summary: &summary, shape, machine, ran, lanes };
     facts.report(records)
 }
 
@@ -54,7 +53,7 @@ impl Facts<'_> {
     fn report(&self, records: &[StepRecord]) -> Report {
         let (summary, spec) = (self.summary, self.spec);
         let demands = self.demands();
-        let graph = (!summary.sampled).then(|| Graph::of(spec, records, self.shape.waits_free));
+        let graph = (!summary.sampled).then(|| Graph::of(spec, records, self.shape));
         let found = graph.as_ref().map(Graph::chain);
         let overhead = found.as_ref().map(|chain| chain::overhead(&chain.parts) + self.overhead_per_worker());
         let chain = found.map(|chain| ChainView::of(spec, &chain));
@@ -92,23 +91,6 @@ impl Facts<'_> {
         report.noise = why::noise(self, &report);
         report.explanation = why::explanation(self, &report);
         report
-    }
-
-    /// What kept the workers besides work, and the time they stood idle beside it, spread over those that worked.
-    fn overhead_per_worker(&self) -> Ns {
-        let mut sum = Parts::default();
-        let kept = self.ran.iter().filter(|(record, _)| self.keeps_worker(record));
-        kept.for_each(|(_, parts)| sum.add(parts));
-        sum.0[Phase::Queue as usize] = 0;
-        let span = |r: &StepRecord| (r.ready, r.started, self.keeps_worker(r).then_some(r.finished));
-        let idle = bounds::idle(self.ran.iter().map(|(record, _)| span(record)), self.chefs());
-        (chain::overhead(&sum) + idle) / u64::from(self.chefs())
-    }
-
-    /// Workers that had a step to keep them.
-    fn chefs(&self) -> u32 {
-        let kept = self.ran.iter().filter(|(record, _)| self.keeps_worker(record));
-        (kept.map(|(record, _)| record.worker).collect::<HashSet<_>>().len() as u32).max(1)
     }
 
     /// Steps that may keep a worker at the same time.
@@ -170,71 +152,6 @@ impl Facts<'_> {
         }
     }
 
-    fn overlap(&self, demands: &Demands) -> OverlapView {
-        let makespan = self.summary.makespan as f64;
-        let used = self.summary.bill.as_ref().map_or(demands.cpu, |bill| bill.sum.cpu);
-        let all = !self.summary.sampled;
-        let profile = all.then(|| self.profile());
-        let busy = profile.iter().flatten().filter(|row| row.running > 0).map(|row| row.ms).sum::<f64>();
-        let kept: Vec<&Ran<'_>> = self.ran.iter().filter(|(record, _)| self.keeps_worker(record)).collect();
-        let chefs = self.chefs();
-        let in_hand: u64 = kept.iter().map(|(record, _)| record.finished - record.started).sum();
-        OverlapView {
-            speedup: ratio((demands.cpu + demands.wait) as f64, makespan),
-            cpu_speedup: all.then(|| ratio(ms(demands.cpu), busy)),
-            cores_busy: ratio(demands.cpu as f64, makespan),
-            core_utilisation: ratio(used as f64, self.machine.cores * makespan),
-            chefs: all.then_some(chefs),
-            chef_utilisation: all.then(|| ratio(in_hand as f64, f64::from(chefs) * makespan)),
-            profile,
-        }
-    }
-
-    /// How long so many CPU steps were under way.
-    fn profile(&self) -> Vec<ProfileRow> {
-        let computing = self.ran.iter().filter(|(record, _)| self.spec.step(record.at).work.is_cpu());
-        let mut changes: Vec<(Ns, i32)> =
-            computing.flat_map(|(record, _)| [(record.started, 1), (record.finished, -1)]).collect();
-        // An end before a start of the same moment.
-        changes.sort_unstable();
-        let mut times = vec![0_u64];
-        let (mut at, mut running) = (0, 0_usize);
-        for (when, change) in changes.into_iter().chain([(self.summary.makespan, 0)]) {
-            let row = running.min(PROFILE_ROWS);
-            if times.len() <= row {
-                times.resize(row + 1, 0);
-            }
-            times[row] += when.saturating_sub(at);
-            at = at.max(when);
-            running = running.saturating_add_signed(change as isize);
-        }
-        times.iter().zip(0..).map(|(time, running)| ProfileRow { running, ms: ms(*time) }).collect()
-    }
-
-    fn lag(&self) -> Option<LagView> {
-        let lags: Vec<u64> = self.ran.iter().filter_map(|(record, _)| record.lag(self.spec)).collect();
-        let exact = ms(self.summary.totals.lag_max);
-        let wait_ms = Quantiles { max: exact, ..Quantiles::of(lags)? };
-        let waits = |record: &StepRecord| matches!(self.spec.work(record.at), Work::Wait(_));
-        let loops: BTreeSet<u32> = self
-            .ran
-            .iter()
-            .filter(|(record, _)| self.shape.waits_free && waits(record))
-            .map(|(r, _)| r.worker.tid)
-            .collect();
-        let on_loop = |record: &StepRecord| !waits(record) && loops.contains(&record.worker.tid);
-        let slices = || self.ran.iter().filter(|(record, _)| on_loop(record)).map(|(r, _)| r.finished - r.started);
-        let kept = slices().sum::<u64>() as f64;
-        let has_loop = !loops.is_empty();
-        let complete = has_loop && !self.summary.sampled;
-        Some(LagView {
-            wait_ms,
-            ticker_max_ms: self.summary.bill.as_ref().filter(|_| has_loop).map(|bill| ms(bill.sum.loop_lag)),
-            longest_slice_ms: has_loop.then(|| ms(slices().max().unwrap_or(0))),
-            loop_utilisation: complete.then(|| ratio(kept, loops.len() as f64 * self.summary.makespan as f64)),
-        })
-    }
-
     fn gil(&self) -> Option<GilView> {
         if self.option("gil") != Some(Choice::Truth(true)) {
             return None;
@@ -277,6 +194,7 @@ impl Facts<'_> {
             core_wait_ms: part(Phase::Core),
             equipment_wait_ms: part(Phase::Equipment),
             exchange_ms: part(Phase::Exchange),
+            yielded_ms: part(Phase::Yielded),
             wait_ms: part(Phase::Wait),
             lag_ms: part(Phase::Lag),
             residual_ms: part(Phase::Rest),
@@ -285,11 +203,6 @@ impl Facts<'_> {
             queue_ms: ms(self.summary.totals.queue),
             held_idle_ms: ms(self.summary.totals.terms.held_idle),
         }
-    }
-
-    /// Whether a worker can do nothing else during this step.
-    fn keeps_worker(&self, record: &StepRecord) -> bool {
-        !(self.shape.waits_free && matches!(self.spec.work(record.at), Work::Wait(_)))
     }
 
     /// What an option of the model was set to; nothing if the model has none of this name.

@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::phases::{PHASES, Parts, Phase};
-use super::graph::{Chain, Graph, Without};
+use super::graph::Graph;
+use super::playback::{Chain, Without};
 use super::{ms, ratio, signed_ms};
 use crate::domain::Ns;
 use crate::domain::recipe::StepRef;
@@ -44,6 +45,8 @@ pub struct ChainView {
     pub equipment_wait_ms: f64,
     /// Handing over data.
     pub exchange_ms: f64,
+    /// Between two pieces of CPU steps on a loop, beyond what the loop did for other steps meanwhile.
+    pub yielded_ms: f64,
     /// What no term explains.
     pub residual_ms: f64,
 }
@@ -63,7 +66,7 @@ pub struct StepName {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = Without)]
 pub struct WithoutView {
-    /// `wait`, `lag`, `cpu`, `core_wait`, `gil_wait`, `equipment_wait`, `exchange`, `hand_over`, or `sharing`: a worker for
+    /// `wait`, `lag`, `cpu`, `core_wait`, `gil_wait`, `equipment_wait`, `exchange`, `yielded`, `hand_over`, or `sharing`: a worker for
     /// each step.
     pub term: &'static str,
     /// What it would be.
@@ -115,12 +118,13 @@ impl ChainView {
             gil_wait_ms: part(Phase::Gil),
             equipment_wait_ms: part(Phase::Equipment),
             exchange_ms: part(Phase::Exchange),
+            yielded_ms: part(Phase::Yielded),
             residual_ms: part(Phase::Rest),
         }
     }
 
     /// Its terms by name, those that every order has first.
-    pub(super) fn terms(&self) -> [(&'static str, f64); 10] {
+    pub(super) fn terms(&self) -> [(&'static str, f64); 11] {
         [
             ("wait", self.wait_ms),
             ("cpu", self.cpu_ms),
@@ -130,6 +134,7 @@ impl ChainView {
             ("gil_wait", self.gil_wait_ms),
             ("equipment_wait", self.equipment_wait_ms),
             ("exchange", self.exchange_ms),
+            ("yielded", self.yielded_ms),
             ("arrival", self.arrival_ms),
             ("residual", self.residual_ms),
         ]

@@ -7,9 +7,12 @@ mod bounds;
 mod build;
 mod chain;
 mod graph;
+mod meanwhile;
+mod playback;
 mod processes;
 mod text;
 mod why;
+mod workers;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -184,7 +187,7 @@ pub struct GilView {
     pub convoy_index: Option<f64>,
 }
 
-/// The account: `span = cpu + gil_wait + core_wait + equipment_wait + exchange + wait + lag + residual`.
+/// The account: `span = cpu + gil_wait + core_wait + equipment_wait + exchange + yielded + wait + lag + residual`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = Books)]
 pub struct BooksView {
@@ -203,6 +206,8 @@ pub struct BooksView {
     pub equipment_wait_ms: f64,
     /// Handing over.
     pub exchange_ms: f64,
+    /// Between two pieces of CPU steps, while the loop did something else.
+    pub yielded_ms: f64,
     /// Waits as asked.
     pub wait_ms: f64,
     /// Waits beyond that.

@@ -129,6 +129,7 @@ pub(super) fn words(term: &str) -> &'static str {
         "gil_wait" => "waiting for the GIL",
         "equipment_wait" => "waiting for equipment",
         "exchange" => "exchanging data",
+        "yielded" => "letting the loop turn",
         "arrival" => "dishes that had not arrived yet",
         _ => "what no clock explains",
     }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::events::{DISHES, Events, Slice, ms};
+use super::lanes::{self, Stretch};
 use super::phases::{Parts, Phase};
 use crate::domain::Ns;
 use crate::domain::job::Job;
-use crate::domain::recipe::Work;
 use crate::domain::record::{Outcome, StepRecord, wait_of};
-use crate::model;
+use crate::model::{self, HouseSize, Shape};
 
 /// Steps written down at a time: some 200 KiB of text.
 const STEPS_PER_PART: usize = 256;
@@ -31,8 +31,9 @@ pub struct Trace {
     records: Arc<Vec<StepRecord>>,
     /// Records of steps that ran, in order of their start.
     ran: Vec<u32>,
-    /// Those of them that are on a chef's lane.
-    on_lane: Vec<bool>,
+    /// When each of them kept its chef.
+    lanes: Vec<Vec<Stretch>>,
+    shape: Shape,
 }
 
 impl Trace {
@@ -41,26 +42,11 @@ impl Trace {
     pub fn new(job: Job, records: Arc<Vec<StepRecord>>) -> Self {
         let mut ran: Vec<u32> = (0..records.len() as u32).filter(|i| records[*i as usize].was_run()).collect();
         ran.sort_by_key(|i| (records[*i as usize].started, records[*i as usize].finished));
-        let mut trace = Self { job, records, ran, on_lane: Vec::new() };
-        trace.on_lane = trace.lanes();
-        trace
-    }
-
-    /// What keeps a chef is on his lane, as long as it does not overlap what is there: a step whose kitchen died is written
-    /// down by others.
-    fn lanes(&self) -> Vec<bool> {
-        let waits_free =
-            model::get(self.job.spec.model).shape(&self.job.spec, model::HouseSize { pool: 1, kitchens: 1 }).waits_free;
-        let mut busy_until: BTreeMap<u32, Ns> = BTreeMap::new();
-        let ran = self.ran.iter().map(|i| &self.records[*i as usize]);
-        ran.map(|record| {
-            let is_free = waits_free && matches!(self.job.spec.work(record.at), Work::Wait(_));
-            let until = busy_until.entry(record.worker.tid).or_default();
-            let fits = !is_free && record.started >= *until;
-            *until = if fits { record.finished } else { *until };
-            fits
-        })
-        .collect()
+        // How many there are changes nothing on a lane.
+        let shape = model::get(job.spec.model).shape(&job.spec, HouseSize { pool: 1, kitchens: 1 });
+        let in_order: Vec<_> = ran.iter().map(|i| &records[*i as usize]).collect();
+        let lanes = lanes::of(&job.spec, shape, &in_order);
+        Self { job, records, ran, lanes, shape }
     }
 
     /// The text in parts, one after another.
@@ -78,7 +64,7 @@ impl Trace {
         let mut events = Events::default();
         let model = model::get(self.job.spec.model).info().name;
         events.name("process_name", DISHES, DISHES, format!("dishes ({})", self.job.spec.recipe.name));
-        let lanes = self.ran.iter().zip(&self.on_lane).filter(|(_, on_lane)| **on_lane);
+        let lanes = self.ran.iter().zip(&self.lanes).filter(|(_, lane)| !lane.is_empty());
         let chefs: BTreeSet<_> =
             lanes.map(|(i, _)| self.records[*i as usize].worker).map(|worker| (worker.pid, worker.tid)).collect();
         let pids: BTreeSet<_> = chefs.iter().map(|(pid, _)| *pid).collect();
@@ -118,9 +104,7 @@ impl Trace {
             let step = Step { record, parts: Parts::of(&self.job.spec, record), id: nth as u64, trace: self };
             step.pairs(&mut events);
             step.instants(&mut events);
-            if self.on_lane[nth] {
-                step.lane(&mut events);
-            }
+            step.lane(&mut events, &self.lanes[nth]);
         }
         events.0
     }
@@ -187,27 +171,30 @@ impl Step<'_> {
         events.pair(&self.name(), kind, 2 * self.id, (record.started, record.finished), &args);
     }
 
-    /// The step as its chef sees it, with its parts inside, and an arrow from its dish.
-    fn lane(&self, events: &mut Events) {
+    /// The step as its chef sees it: each stretch in which it kept him, with its parts inside, and an arrow from its dish.
+    fn lane(&self, events: &mut Events, stretches: &[Stretch]) {
         let (record, worker) = (self.record, self.record.worker);
         let (pid, tid) = (u64::from(worker.pid), u64::from(worker.tid));
         let args = json!({"dish": record.at.dish, "outcome": record.outcome.name(), "residual_ms": (self.parts.get(Phase::Rest) / 1_000) as f64 / 1e3});
-        let whole =
-            Slice { name: &self.name(), cat: "step", from: record.started, to: record.finished, cpu: None, pid, tid };
-        events.slice(whole, &args);
-        for (phase, from, to) in self.parts.laid_out(record) {
-            if !matches!(phase, Phase::Queue | Phase::Rest) {
-                let cpu = (phase == Phase::Cpu).then_some(record.terms.cpu);
-                events.slice(
-                    Slice { name: phase.words(), cat: phase.name(), from, to, cpu, pid, tid },
-                    &json!({"dish": record.at.dish}),
-                );
-            }
+        for &(from, to) in stretches {
+            events.slice(Slice { name: &self.name(), cat: "step", from, to, cpu: None, pid, tid }, &args);
+        }
+        let spec = &self.trace.job.spec;
+        let kept = lanes::kept_parts(&self.parts, lanes::is_on_loop(spec, self.trace.shape, record));
+        let laid = lanes::laid_over(&kept, stretches);
+        // The last slice of CPU has what is left, also where the books are beyond the step.
+        let mut cpu = record.terms.cpu;
+        let last = laid.iter().rposition(|(phase, ..)| *phase == Phase::Cpu);
+        for (i, (phase, from, to)) in laid.into_iter().enumerate() {
+            let on_cpu = (phase == Phase::Cpu).then(|| if Some(i) == last { cpu } else { to - from });
+            cpu -= on_cpu.unwrap_or(0);
+            let slice = Slice { name: phase.words(), cat: phase.name(), from, to, cpu: on_cpu, pid, tid };
+            events.slice(slice, &json!({"dish": record.at.dish}));
         }
         // An arrow must start and end inside of a slice: a dish has ended when its last step has, a step of no length has no inside.
-        if record.finished > record.started {
+        if let Some((from, _)) = stretches.first().filter(|(from, to)| from < to) {
             let dish = DISHES + u64::from(record.at.dish);
-            events.arrow(self.id, (record.ready, DISHES, dish), (record.started, pid, tid));
+            events.arrow(self.id, (record.ready, DISHES, dish), (*from, pid, tid));
         }
     }
 

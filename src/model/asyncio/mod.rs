@@ -74,13 +74,13 @@ impl Model for Asyncio {
             Choice::Count(n) => n.max(1),
             _ => house.pool,
         };
-        Shape { workers, computing: if self.gil(spec).is_some() { 1 } else { workers }, waits_free: true }
+        let computing = if self.gil(spec).is_some() { 1 } else { workers };
+        Shape { workers, computing, waits_free: true, turns: is_alone(spec) }
     }
 
     /// A chef without assistants has nobody to compete with.
     fn gil(&self, spec: &Spec) -> Option<Arc<Gil>> {
-        let is_alone = spec.setup.0[ASSISTANTS] == Choice::Count(0);
-        if is_alone { None } else { gil::of(spec, GIL, SWITCH_INTERVAL) }
+        if is_alone(spec) { None } else { gil::of(spec, GIL, SWITCH_INTERVAL) }
     }
 
     fn start(&self, run: Arc<Run>, staff: &Arc<Staff>) {
@@ -97,6 +97,11 @@ impl Model for Asyncio {
             run.finish();
         }
     }
+}
+
+/// Whether the loop does everything itself.
+fn is_alone(spec: &Spec) -> bool {
+    spec.setup.0[ASSISTANTS] == Choice::Count(0)
 }
 
 fn has_own_chef(spec: &Spec) -> bool {

@@ -113,7 +113,7 @@ impl Model for Multiprocessing {
             _ => self.demand(spec).children,
         };
         match inside(spec) {
-            None => Shape { workers: kitchens, computing: kitchens, waits_free: false },
+            None => Shape { workers: kitchens, computing: kitchens, waits_free: false, turns: false },
             Some(inner) => {
                 let each = super::get(inner.model).shape(&inner, house);
                 let all = |each: u32| kitchens.saturating_mul(each);
