@@ -10,79 +10,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{self, House, link, number};
 use crate::ledger::{self, Step};
+use crate::random_orders::{Dice, order};
 
 /// Orders that run at the same time.
 const AT_ONCE: usize = 4;
 /// Steps whose residual is beyond its bound, per thousand judged, at most: what is taken may be shorter than a tick.
 const HOLES_PER_THOUSAND: f64 = 10.0;
-
-/// A generator of small numbers: splitmix64, the same in every run of the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        pasta_fasta::domain::draw::mix(self.0) % n
-    }
-
-    fn one_of<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize].clone()
-    }
-}
-
-fn setup(dice: &mut Dice) -> (&'static str, Value) {
-    let count = 1 + dice.below(4);
-    dice.one_of(&[
-        ("sequential", json!({})),
-        ("asyncio", json!({})),
-        ("asyncio", json!({"chef": "own"})),
-        ("asyncio", json!({"assistants": count})),
-        ("asyncio", json!({"assistants": "house"})),
-        ("multithreading", json!({})),
-        ("multithreading", json!({"chefs": count})),
-        ("multithreading", json!({"chefs": "per_step"})),
-        ("multiprocessing", json!({})),
-        ("multiprocessing", json!({"kitchens": count})),
-        ("multiprocessing", json!({"kitchens": "per_step"})),
-        ("multiprocessing", json!({"kitchens": count, "inside": "asyncio"})),
-        ("multiprocessing", json!({"kitchens": count, "inside": "threads", "start": "prewarmed"})),
-    ])
-}
-
-/// A recipe of one to four steps, each after any of those before it.
-fn recipe(dice: &mut Dice) -> Value {
-    let count = 1 + dice.below(4);
-    let steps: Vec<Value> = (0..count)
-        .map(|i| {
-            let after: Vec<String> = (0..i).filter(|_| dice.below(2) == 0).map(|p| format!("s{p}")).collect();
-            let work = match dice.below(5) {
-                0 | 1 => json!({"kind": "wait", "ms": dice.below(40)}),
-                2 => json!({"kind": "blocking_wait", "ms": dice.below(15)}),
-                3 => json!({"kind": "cpu", "ms": 20 + dice.below(8)}),
-                _ => json!({"kind": "cpu", "iterations": dice.below(400_000)}),
-            };
-            json!({"name": format!("s{i}"), "work": work, "after": after})
-        })
-        .collect();
-    json!({"name": "random", "steps": steps})
-}
-
-fn order(dice: &mut Dice) -> Value {
-    let (model, setup) = setup(dice);
-    let mut order = json!({
-        "model": model, "setup": setup, "recipe": recipe(dice), "dishes": 1 + dice.below(5), "seed": dice.below(1 << 32),
-        "step_order": dice.one_of(&["recipe", "sequential", "concurrent"]),
-        "isolation": dice.one_of(&["house", "house", "kitchen"]),
-    });
-    let fields = order.as_object_mut().unwrap();
-    if dice.below(4) == 0 {
-        fields.insert("max_in_flight".to_owned(), json!(1 + dice.below(3)));
-    }
-    if dice.below(4) == 0 {
-        fields.insert("arrivals".to_owned(), json!({"rate_per_s": 20 + dice.below(200), "process": "poisson"}));
-    }
-    order
-}
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -125,18 +58,105 @@ impl Tally {
     }
 }
 
-/// No chef does two things at once: steps that keep their worker never overlap on one thread.
-fn assert_no_chef_is_in_two_places(steps: &[Step], waits_free: bool, what: &str) {
-    let mut lanes: BTreeMap<u32, Vec<&Step>> = BTreeMap::new();
-    for step in steps.iter().filter(|step| !(waits_free && step.kind == "wait")) {
-        lanes.entry(step.worker().tid).or_default().push(step);
-    }
-    for lane in lanes.values_mut() {
-        lane.sort_by(|a, b| (a.started(), a.finished()).partial_cmp(&(b.started(), b.finished())).unwrap());
-        for two in lane.windows(2) {
-            // Both ends are cut to the microsecond.
-            assert!(two[1].started() >= two[0].finished() - 0.001, "{two:?} of {what}");
+/// Both ends of a step and each of its terms are cut to the microsecond.
+const CUT_MS: f64 = 0.004;
+
+/// Something that is used by one at a time is not used for longer than there is time: in every window from the start of one use
+/// to the end of another, the uses that lie in it fit. A use is a window and how much of it.
+fn assert_one_at_a_time(uses: &[(f64, f64, f64)], (share, each_ms): (f64, f64), what: &str) {
+    for (from, ..) in uses {
+        for (_, to, _) in uses.iter().filter(|(_, to, _)| to >= from) {
+            let inside = uses.iter().filter(|(begin, end, _)| begin >= from && end <= to);
+            let (count, sum) = inside.fold((0, 0.0), |(n, sum), (.., used)| (n + 1, sum + used));
+            assert!(
+                sum <= (to - from) * (1.0 + share) + f64::from(count) * each_ms,
+                "{sum} ms from {from} to {to}: {what}"
+            );
         }
+    }
+}
+
+/// No chef does two things at once: what keeps him never overlaps. A loop is not kept by waits and exchanges, nor while CPU work
+/// of its own waits for equipment or yields.
+fn assert_no_chef_is_in_two_places(steps: &[Step], ask: &Value, what: &str) {
+    let has_loop = ask["model"] == "asyncio" || ask["setup"]["inside"] == "asyncio";
+    let has_assistants = !ask["setup"]["assistants"].is_null();
+    let mut lanes: BTreeMap<u32, Vec<(f64, f64, f64)>> = BTreeMap::new();
+    for step in steps.iter().filter(|step| !(has_loop && ["wait", "exchange"].contains(&step.kind.as_str()))) {
+        let turns = has_loop && !has_assistants;
+        let (equipped, yielded) =
+            if turns { (step.equipped(), step.yielded_ms.unwrap()) } else { (step.started(), 0.0) };
+        let kept = step.finished() - equipped - yielded;
+        lanes.entry(step.worker().tid).or_default().push((equipped, step.finished(), kept));
+    }
+    lanes.values().for_each(|lane| assert_one_at_a_time(lane, (0.0, CUT_MS), &format!("{lane:?} of {what}")));
+}
+
+/// Under a GIL one thread of a process computes at a time. What a thread takes to be put to sleep and woken is CPU time of its
+/// step, too, beside the lock: some 20 us each 5 ms, and once per step.
+fn assert_one_holds_the_gil(steps: &[Step], ask: &Value, what: &str) {
+    if ask["setup"]["gil"] != true {
+        return;
+    }
+    let holds = |name: &str| {
+        let steps = ask["recipe"]["steps"].as_array().unwrap();
+        let step = steps.iter().find(|step| step["name"] == name).expect("a step of the recipe");
+        step["work"]["gil_held_percent"].is_null()
+    };
+    let mut kitchens: BTreeMap<u32, Vec<(f64, f64, f64)>> = BTreeMap::new();
+    for step in steps.iter().filter(|step| step.kind == "cpu" && holds(&step.step)) {
+        let cpu = step.cpu_ms.unwrap();
+        kitchens.entry(step.worker().pid).or_default().push((step.started(), step.finished(), cpu));
+    }
+    kitchens
+        .values()
+        .for_each(|held| assert_one_at_a_time(held, (0.05, 0.1), &format!("{held:?} under the GIL of {what}")));
+}
+
+/// Of no equipment more is in use than there is: in a kitchen, or in all of them if they share it.
+fn assert_no_equipment_is_used_twice(steps: &[Step], ask: &Value, what: &str) {
+    let recipe = &ask["recipe"];
+    for (name, piece) in recipe["equipment"].as_object().into_iter().flatten() {
+        let needs = |step: &&Value| step["needs"].as_array().is_some_and(|needs| needs.contains(&json!(name)));
+        let users: Vec<_> =
+            recipe["steps"].as_array().unwrap().iter().filter(needs).map(|step| &step["name"]).collect();
+        let mut places: BTreeMap<u32, Vec<(f64, i32)>> = BTreeMap::new();
+        for step in steps.iter().filter(|step| users.contains(&&json!(step.step))) {
+            let place = places.entry(if piece["shared"] == true { 0 } else { step.worker().pid }).or_default();
+            place.extend([(step.equipped() + CUT_MS, 1), (step.finished().max(step.equipped() + CUT_MS), -1)]);
+        }
+        for changes in places.values_mut() {
+            changes.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let mut used = 0;
+            for (at, change) in changes {
+                used += *change;
+                assert!(f64::from(used) <= number(piece, "/capacity"), "{used} use the {name} at {at} ms: {what}");
+            }
+        }
+    }
+}
+
+/// The report of an order adds up: chain, books and bounds, and nobody is busy for longer than it took.
+fn assert_report(report: &Value, what: &str) {
+    let of = |at: &str| number(report, at);
+    let (lower, makespan, upper) = (of("/bounds/lower_ms"), of("/makespan_ms"), of("/bounds/upper_ms"));
+    assert!(
+        lower <= makespan + 0.01 && makespan <= upper + 0.01,
+        "{lower} <= {makespan} <= {upper} of {what}: {report}"
+    );
+    let terms = |of: &str, apart: &[&str]| -> f64 {
+        let terms = report[of].as_object().unwrap().iter();
+        let terms = terms.filter(|(name, _)| name.ends_with("_ms") && !apart.contains(&name.as_str()));
+        terms.map(|(_, term)| term.as_f64().unwrap()).sum()
+    };
+    let chain = terms("chain", &[]);
+    assert!((chain - makespan).abs() < 0.02, "the chain says {chain}, the order {makespan} of {what}: {report}");
+    let (span, books) =
+        (of("/books/span_ms"), terms("books", &["span_ms", "worst_residual_ms", "queue_ms", "held_idle_ms"]));
+    assert!((books - span).abs() < 0.02, "the books say {books}, the steps {span} of {what}: {report}");
+    for share in ["/overlap/chef_utilisation", "/lag/loop_utilisation"] {
+        let share = report.pointer(share).and_then(Value::as_f64).unwrap_or(0.0);
+        assert!((0.0..=1.0).contains(&share), "busy for {share} of the time: {what}: {report}");
     }
 }
 
@@ -144,19 +164,10 @@ async fn judge(house: &House, ask: &Value, what: &str) -> Vec<Step> {
     let order = house.cook(ask.clone()).await;
     assert_eq!(order["status"], "succeeded", "{what}: {order}");
     let steps = ledger::of(house, &order).await;
-    let waits_free = ask["model"] == "asyncio" || ask["setup"]["inside"] == "asyncio";
-    assert_no_chef_is_in_two_places(&steps, waits_free, what);
-    let report = house.json(&link(&order, "report")).await;
-    let of = |at: &str| number(&report, at);
-    let (lower, makespan, upper) = (of("/bounds/lower_ms"), of("/makespan_ms"), of("/bounds/upper_ms"));
-    assert!(
-        lower <= makespan + 0.01 && makespan <= upper + 0.01,
-        "{lower} <= {makespan} <= {upper} of {what}: {report}"
-    );
-    let chain = report["chain"].as_object().unwrap();
-    let terms = chain.iter().filter(|(name, _)| name.ends_with("_ms")).map(|(_, term)| term.as_f64().unwrap());
-    let whole: f64 = terms.sum();
-    assert!((whole - makespan).abs() < 0.02, "the chain says {whole}, the order {makespan} of {what}: {report}");
+    assert_no_chef_is_in_two_places(&steps, ask, what);
+    assert_one_holds_the_gil(&steps, ask, what);
+    assert_no_equipment_is_used_twice(&steps, ask, what);
+    assert_report(&house.json(&link(&order, "report")).await, what);
     steps
 }
 

@@ -51,6 +51,11 @@ impl Step {
         self.finished_ms.unwrap_or_else(|| panic!("never finished: {self:?}"))
     }
 
+    /// When it had the equipment it needs.
+    pub fn equipped(&self) -> f64 {
+        self.started() + self.equipment_wait_ms.unwrap_or_else(|| panic!("not run: {self:?}"))
+    }
+
     /// From one to the other.
     pub fn span(&self) -> f64 {
         self.finished() - self.started()

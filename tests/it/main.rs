@@ -88,6 +88,7 @@ mod postgres_hosts;
 mod postgres_nodes;
 #[cfg(feature = "postgres")]
 mod postgres_schema;
+mod random_orders;
 mod refusals;
 mod refusals_of_meaning;
 mod report;
