@@ -4,6 +4,7 @@
 
 use super::engine::Sim;
 use super::path::Term;
+use super::plan::Crew;
 use crate::domain::Ns;
 
 impl Sim<'_> {
@@ -18,6 +19,7 @@ impl Sim<'_> {
             let at = self.spec.arrival(self.spec.dish(dish));
             // What is there before anybody looks needs no timer to be noticed.
             let noticed = if at <= self.now { self.now } else { at + late };
+            self.books.total.add(Term::Overhead, noticed.saturating_sub(at.max(self.now)));
             self.set_arrival(dish, noticed);
         }
     }
@@ -37,6 +39,8 @@ impl Sim<'_> {
             host.queued = true;
             if self.brigade.takes_steps() {
                 self.dispatch();
+            } else if self.plan.crew == Crew::ThreadPerStep {
+                self.let_in(number);
             } else {
                 self.call_another(number, None);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Channel, Costs, Crew, Ending, Forecast, Inside, Plan, Supply, Term, run};
 use crate::domain::Ns;
+use crate::domain::arrivals::{Arrivals, Process};
 use crate::domain::draw;
 use crate::domain::menu;
 use crate::domain::recipe::{Equipment, Recipe, Step, StepOrder, Work};
@@ -89,6 +90,16 @@ fn threads_and_kitchens_share_the_cores() {
         for (m, expected) in [(1.0, 600), (2.0, 300), (4.0, 300)] {
             assert_eq!(free(&concurrent, crew, m).makespan, expected * MS, "max(W, c, nC / m) of {crew:?}");
         }
+    }
+}
+
+#[test]
+fn a_dish_that_arrives_when_all_threads_have_ended_gets_one_of_its_own() {
+    let arrivals = Some(Box::new(Arrivals::new(10, Process::Uniform)));
+    let spec = Spec { arrivals, ..order(&[wait(20)], 5) };
+    for gil in [None, Some(5 * MS)] {
+        let there = run(&spec, Plan { gil, ..plan(Crew::ThreadPerStep) }, &Costs::zero(), &Supply::of(2.0));
+        assert_eq!((there.ending, there.makespan), (Ending::Done, 420 * MS), "{there:?}");
     }
 }
 
@@ -208,14 +219,27 @@ fn who_has_neighbours_gets_more_the_more_ask() {
     assert_eq!((Supply::of(1.5).cores(), supply.cores()), (1.5, 1.0));
 }
 
+/// Gives a recipe two kinds of equipment, both of a kitchen or both shared, and its steps a need for some of it, asked for in
+/// one order, so that nobody waits for ever.
+fn equip(recipe: &mut Recipe, draw: impl Fn(u16, u64) -> u64) {
+    let shared = draw(43, 2) == 0;
+    let piece = |name: &str, i: u16| Equipment { name: name.into(), capacity: 1 + draw(44 + i, 3) as u32, shared };
+    recipe.equipment = [piece("oven", 0), piece("pan", 1)].into();
+    for (step, i) in recipe.steps.iter_mut().zip(0_u16..) {
+        step.needs = (0..2_u8).filter(|need| draw(50 + 2 * i + u16::from(*need), 2) == 0).collect();
+        step.hold_while_waiting = draw(60 + i, 2) == 0;
+    }
+}
+
 /// A random order of up to three steps and forty dishes.
 fn random_order(seed: u64) -> (Spec, Crew, f64) {
     let draw = |i: u16, below: u64| draw::bits(seed, 7, i) % below;
     let works: Vec<Work> = (0..=draw(0, 3) as u16)
-        .map(|i| match draw(10 + i, 3) {
+        .map(|i| match draw(10 + i, 4) {
             0 => wait(draw(20 + i, 50)),
             1 => burn(draw(20 + i, 20)),
-            _ => Work::BlockingWait(Duration::from_millis(draw(20 + i, 20))),
+            2 => Work::BlockingWait(Duration::from_millis(draw(20 + i, 20))),
+            _ => Work::Exchange { bytes: 1 + draw(20 + i, 100_000) as u32, messages: 1 + draw(30 + i, 200) as u32 },
         })
         .collect();
     let n = 1 + draw(1, 8) as u32;
@@ -230,11 +254,15 @@ fn random_order(seed: u64) -> (Spec, Crew, f64) {
         Crew::Kitchens { count: n, one_use: false, inside: Inside::Pool(3), up: false },
     ];
     let order_of_steps = [StepOrder::Recipe, StepOrder::Sequential, StepOrder::Concurrent][draw(3, 3) as usize];
-    let spec = Spec {
+    let mut spec = Spec {
         step_order: order_of_steps,
+        arrivals: (draw(9, 3) == 0).then(|| Box::new(Arrivals::new(50 + draw(41, 500) as u32, Process::Poisson))),
         max_in_flight: (draw(4, 3) == 0).then(|| 1 + draw(5, 5) as u32),
         ..order(&works, 1 + draw(6, 40) as u32)
     };
+    if draw(42, 2) == 0 {
+        equip(Arc::make_mut(&mut spec.recipe), draw);
+    }
     (spec, crews[draw(7, 8) as usize], 0.5 + draw(8, 40) as f64 / 10.0)
 }
 
@@ -242,18 +270,20 @@ fn random_order(seed: u64) -> (Spec, Crew, f64) {
 fn no_order_is_faster_than_its_lower_bound_or_slower_than_its_upper_bound() {
     for seed in 0..3_000 {
         let (spec, crew, cores) = random_order(seed);
+        let channel = [Channel::Pipe, Channel::Memory][seed as usize % 2];
         let gil = seed.is_multiple_of(4).then_some(5 * MS);
         let with_neighbours = Supply::measured(&[(1, 0.4), (2, 0.7), (4, 1.1), (8, 1.6)], 1.0);
         let supply = if seed.is_multiple_of(5) { with_neighbours } else { Supply::of(cores) };
         for costs in [Costs::zero(), Costs::default()] {
-            let there = run(&spec, Plan { gil, ..plan(crew) }, &costs, &supply);
+            let plan = Plan { gil, channel, ..plan(crew) };
+            let there = run(&spec, plan, &costs, &supply);
             // Rounding to whole nanoseconds, once per step and per change of hands.
             let slack = 4 * (spec.steps_total() + there.makespan / MS);
             assert_eq!((there.ending, there.dishes), (Ending::Done, spec.dishes), "{seed}: {spec:?} {crew:?}");
             assert!(there.makespan + slack >= there.lower_bound, "{seed}: {there:?} of {spec:?} {crew:?} {cores}");
             assert!(there.makespan <= there.upper_bound + slack, "{seed}: {there:?} of {spec:?} {crew:?} {cores}");
             assert_eq!(there.path.sum(), there.makespan, "{seed}: its path explains all of it");
-            assert_eq!(there, run(&spec, Plan { gil, ..plan(crew) }, &costs, &supply), "the same every time");
+            assert_eq!(there, run(&spec, plan, &costs, &supply), "the same every time");
         }
     }
 }

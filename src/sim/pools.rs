@@ -159,6 +159,12 @@ impl Sim<'_> {
         self.expect(host, self.costs.thread_late);
     }
 
+    /// Whoever lets dishes in by the clock starts a thread for each step that has become ready: all others may have ended.
+    pub(super) fn let_in(&mut self, host: u32) {
+        let porter = self.hire_actor(host, Role::Each);
+        self.lock(porter, Then::Start);
+    }
+
     /// Whoever has become free starts a thread for the next ready step, or ends.
     pub(super) fn start_next(&mut self, id: u32) {
         let host = self.actors[id as usize].host;

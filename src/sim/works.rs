@@ -33,7 +33,9 @@ pub(super) fn chunks(spec: &Spec, costs: &Costs) -> Box<[Ns]> {
 pub(super) struct Demand {
     /// Computing and exchanging, of all steps.
     pub(super) cpu: Ns,
-    /// Of that, what needs the GIL.
+    /// Of that, exchanging: what a loop does itself, whoever takes its steps.
+    pub(super) exchange: Ns,
+    /// Of both, what needs the GIL.
     pub(super) held: Ns,
     /// Waits that free a loop.
     pub(super) wait: Ns,
@@ -81,7 +83,7 @@ pub(super) fn demand(spec: &Spec, costs: &Costs, kitchens: u32, price: impl Fn(u
         sum.chain = sum.chain.max(arrival + chain);
     }
     let times = u64::from(if same { spec.dishes } else { 1 });
-    for figure in [&mut sum.cpu, &mut sum.held, &mut sum.wait, &mut sum.blocking] {
+    for figure in [&mut sum.cpu, &mut sum.exchange, &mut sum.held, &mut sum.wait, &mut sum.blocking] {
         *figure = figure.saturating_mul(times);
     }
     let of_kind = |(used, kind): (&u128, &crate::domain::recipe::Equipment)| {
@@ -99,6 +101,7 @@ impl Demand {
             Work::BlockingWait(_) => self.blocking = self.blocking.saturating_add(span),
             Work::Exchange { .. } => {
                 self.cpu += span;
+                self.exchange += span;
                 self.held += span;
             }
             _ => {
@@ -149,7 +152,10 @@ pub(super) fn lower_bound(plan: &Plan, demand: &Demand, cores: f64) -> Ns {
     match plan.crew {
         Crew::Sequential => bounds.push(threads(1)),
         Crew::Loop { assistants: 0 } => bounds.push(demand.first_wait.saturating_add(demand.cpu + demand.blocking)),
-        Crew::Loop { assistants } => bounds.push((demand.cpu + demand.blocking) / u64::from(assistants)),
+        Crew::Loop { assistants } => {
+            bounds.push((demand.cpu - demand.exchange + demand.blocking) / u64::from(assistants));
+            bounds.push(demand.exchange);
+        }
         Crew::Pool { threads: n, .. } => bounds.push(threads(n)),
         Crew::ThreadPerStep => {}
         Crew::Kitchens { count, inside: Inside::Steps, .. } => bounds.push(threads(count)),
@@ -177,7 +183,8 @@ pub(super) fn upper_bound(spec: &Spec, plan: &Plan, demand: &Demand, cores: f64)
         Crew::Loop { assistants: 0 } if plain => over(demand.cpu, slow) + demand.blocking + demand.chain,
         Crew::Loop { assistants } if plain => {
             let n = f64::from(assistants);
-            over(demand.blocking, n) + over(demand.cpu, n.min(cores)) + over(demand.chain, slow)
+            let on_loop = over(demand.exchange, slow);
+            over(demand.blocking, n) + over(demand.cpu, n.min(cores)) + on_loop + over(demand.chain, slow)
         }
         Crew::Pool { threads, .. } if plain => pool(threads),
         Crew::ThreadPerStep if plain => over(demand.cpu, cores) + over(demand.chain, slow),
