@@ -164,8 +164,13 @@ fn without_gil(gil: Option<&Arc<Gil>>, cancel: &Cancel, hand: impl FnOnce() -> P
     gil::leave();
     let mut done = hand();
     if gil.is_some() {
+        let before = Stamp::take();
         done.terms.gil_wait = gil::enter(gil, cancel);
-        done.finished = clock::now();
+        // Coming back takes a core, too, and a while until there is one: neither is the wait for the lock.
+        let after = Stamp::take();
+        done.terms.cpu += after.cpu - before.cpu;
+        done.terms.core_wait += after.core_wait - before.core_wait;
+        done.finished = after.now;
     }
     done
 }
