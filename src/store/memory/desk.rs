@@ -11,7 +11,6 @@ use crate::domain::client::Client;
 use crate::domain::id::OrderId;
 use crate::domain::job::{Job, Status};
 use crate::domain::life::Happening;
-
 use crate::domain::turns::Verdict;
 use crate::store::shares::{Load, TooMuch};
 use crate::store::{
@@ -209,6 +208,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
