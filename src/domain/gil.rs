@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Ns;
+use super::record::GilUse;
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -29,7 +30,9 @@ pub struct Gil<T> {
     /// How many rounds of waiting end at which point of the interval: the next of them is found without a look at all.
     phases: BTreeMap<Ns, u32>,
     switched: Ns,
-    switches: u64,
+    /// When its holder had it.
+    since: Ns,
+    used: GilUse,
     due: Option<Ns>,
     asked: bool,
 }
@@ -45,7 +48,8 @@ impl<T: Clone + PartialEq> Gil<T> {
             queue: VecDeque::new(),
             phases: BTreeMap::new(),
             switched: 0,
-            switches: 0,
+            since: 0,
+            used: GilUse::default(),
             due: None,
             asked: false,
         }
@@ -85,7 +89,8 @@ impl<T: Clone + PartialEq> Gil<T> {
         if self.last.as_ref() != Some(who) {
             self.last = Some(who.clone());
             self.switched = now;
-            self.switches += 1;
+            self.used.switches += 1;
+            self.used.forced += u64::from(self.asked);
             // Nobody stands behind whoever was asked to drop it: until it is taken, others who come take it.
             if let Some(dropped) = self.queue.back_mut().filter(|waiter| waiter.since.is_none()) {
                 dropped.since = Some(now);
@@ -93,6 +98,7 @@ impl<T: Clone + PartialEq> Gil<T> {
             }
         }
         self.holder = Some(who.clone());
+        self.since = now;
         self.asked = false;
         self.due = self.next_due(now);
     }
@@ -121,8 +127,10 @@ impl<T: Clone + PartialEq> Gil<T> {
     }
 
     /// The holder lets go. Answers who is to be woken up.
-    pub fn leave(&mut self) -> Option<&T> {
-        self.holder = None;
+    pub fn leave(&mut self, now: Ns) -> Option<&T> {
+        if self.holder.take().is_some() {
+            self.used.held += now.saturating_sub(self.since);
+        }
         self.queue.front().map(|first| &first.who)
     }
 
@@ -166,10 +174,11 @@ impl<T: Clone + PartialEq> Gil<T> {
         self.queue.iter().map(|waiter| &waiter.who)
     }
 
-    /// How often it has gone from one to another.
+    /// What has become of it until now.
     #[must_use]
-    pub fn switches(&self) -> u64 {
-        self.switches
+    pub fn used(&self, now: Ns) -> GilUse {
+        let holding = if self.holder.is_some() { now.saturating_sub(self.since) } else { 0 };
+        GilUse { held: self.used.held + holding, ..self.used }
     }
 }
 
@@ -183,7 +192,7 @@ mod tests {
     fn switch(gil: &mut Gil<char>, holder: char) -> Ns {
         let due = gil.due().unwrap();
         assert!(!gil.is_asked() && gil.expire(due), "{gil:?}");
-        let first = *gil.leave().unwrap();
+        let first = *gil.leave(due).unwrap();
         assert!(!gil.ask(&holder, due), "who was asked must not have it back: {gil:?}");
         assert!(gil.take(&first, due));
         due
@@ -195,7 +204,12 @@ mod tests {
         assert!(gil.ask(&'a', 0) && !gil.ask(&'b', 1) && !gil.ask(&'c', 2));
         let times: Vec<_> = ['a', 'b', 'c', 'a'].into_iter().map(|holder| switch(&mut gil, holder)).collect();
         assert_eq!(times, [6, 11, 16, 21]);
-        assert_eq!(gil.switches(), 5);
+        let used = gil.used(23);
+        assert_eq!(
+            (used.switches, used.forced, used.held),
+            (5, 4, 23),
+            "the first had it free, and somebody always had it"
+        );
     }
 
     #[test]
@@ -206,7 +220,7 @@ mod tests {
         let woken = switch(&mut gil, 'b');
         assert_eq!(woken, 10, "{gil:?}");
         // It lets go by itself: the first of the queue has it, and nobody has been waiting a whole interval since.
-        assert_eq!(gil.leave(), Some(&'a'));
+        assert_eq!(gil.leave(11), Some(&'a'));
         assert!(gil.take(&'a', 11));
         assert_eq!(gil.due(), Some(20), "b's rounds end at 15 and 20, and the one from 10 to 15 saw a switch");
     }
@@ -215,7 +229,7 @@ mod tests {
     fn a_switch_in_between_starts_the_interval_again() {
         let mut gil = Gil::new(INTERVAL);
         assert!(gil.ask(&'a', 0) && !gil.ask(&'b', 1) && !gil.ask(&'c', 3));
-        assert_eq!(gil.leave(), Some(&'b'));
+        assert_eq!(gil.leave(4), Some(&'b'));
         assert!(gil.take(&'b', 4));
         assert_eq!(gil.due(), Some(13), "c's first round, 3 to 8, saw a switch; its second ends at 13");
         assert!(!gil.expire(12) && gil.expire(13));
@@ -225,12 +239,12 @@ mod tests {
     fn a_free_lock_goes_to_whoever_comes_first_and_the_queue_keeps_its_order() {
         let mut gil = Gil::new(INTERVAL);
         assert!(gil.ask(&'a', 0) && !gil.ask(&'b', 1));
-        assert_eq!(gil.leave(), Some(&'b'));
+        assert_eq!(gil.leave(2), Some(&'b'));
         assert!(gil.ask(&'a', 2), "it let go by itself and is back before b woke up");
-        assert_eq!(gil.switches(), 1);
+        assert_eq!(gil.used(2).switches, 1);
         assert!(!gil.take(&'b', 3));
         assert_eq!(gil.due(), Some(6), "nothing has changed hands, so b's round goes on");
-        assert_eq!(gil.leave(), Some(&'b'));
+        assert_eq!(gil.leave(3), Some(&'b'));
         assert_eq!(gil.forget(&'b'), None);
         assert!(gil.ask(&'c', 4));
     }
@@ -240,7 +254,7 @@ mod tests {
         let mut gil = Gil::new(INTERVAL);
         assert!(gil.ask(&'a', 0) && !gil.ask(&'b', 0) && gil.expire(5));
         gil.forget(&'b');
-        assert_eq!(gil.leave(), None);
+        assert_eq!(gil.leave(5), None);
         assert!(gil.ask(&'a', 5) && !gil.is_asked());
     }
 
@@ -262,11 +276,11 @@ mod tests {
                 let (due, who) = (gil.due().filter(|due| *due <= now), draw(7 * 5) / 5);
                 if due.is_some() && gil.expire(now) {
                     let holder = *gil.holder().unwrap();
-                    assert_eq!(gil.leave().copied(), waits.first().copied());
+                    assert_eq!(gil.leave(now).copied(), waits.first().copied());
                     assert!(!gil.ask(&holder, now), "asked to drop it, and has it back: {gil:?}");
                     waits.push(holder);
                 } else if gil.holder() == Some(&who) {
-                    assert_eq!(gil.leave().copied(), waits.first().copied());
+                    assert_eq!(gil.leave(now).copied(), waits.first().copied());
                 } else if waits.contains(&who) {
                     let first_and_free = gil.holder().is_none() && waits[0] == who;
                     assert_eq!(gil.take(&who, now), first_and_free, "{gil:?}");

@@ -28,6 +28,7 @@ mod resolve_lab;
 mod resolve_recipe;
 pub mod spec;
 pub mod summary;
+pub mod ticks;
 pub mod trace;
 pub mod turns;
 

@@ -164,6 +164,26 @@ fn wait_ns(d: std::time::Duration) -> Ns {
     d.as_nanos() as Ns
 }
 
+/// What became of a GIL, or of several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GilUse {
+    /// How often it came to another than had it last, the first time included.
+    pub switches: u64,
+    /// How many of these because its holder had been asked to let go.
+    pub forced: u64,
+    /// How long somebody had it.
+    pub held: Ns,
+}
+
+impl GilUse {
+    /// Adds that of another lock.
+    pub fn add(&mut self, other: &Self) {
+        self.switches += other.switches;
+        self.forced += other.forced;
+        self.held += other.held;
+    }
+}
+
 /// Exact sums over all steps, sampled or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -175,8 +195,8 @@ pub struct Totals {
     pub queue: Ns,
     /// What the order's counter says in its own process; what kitchens below it counted is in their memory.
     pub counted: u64,
-    /// Times a GIL went from one thread to another.
-    pub gil_switches: u64,
+    /// What became of its GIL, in all of its kitchens.
+    pub gil: GilUse,
     /// The largest lag of a wait.
     pub lag_max: Ns,
     /// When the last step ended.
@@ -201,7 +221,7 @@ impl Totals {
         self.terms.add(&other.terms);
         self.queue += other.queue;
         self.counted += other.counted;
-        self.gil_switches += other.gil_switches;
+        self.gil.add(&other.gil);
         self.lag_max = self.lag_max.max(other.lag_max);
         self.last = self.last.max(other.last);
     }

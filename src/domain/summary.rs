@@ -8,6 +8,7 @@ use super::Ns;
 use super::recipe::StepRef;
 use super::record::{Outcome, StepRecord, Totals};
 use super::spec::Spec;
+use super::ticks::Ticks;
 
 /// A step's value over all dishes: the same, or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +49,8 @@ pub struct ProcessUse {
     pub switches: [u64; 2],
     /// Minor and major page faults.
     pub faults: [u64; 2],
-    /// Largest lag of the ticker on its house loop.
-    pub loop_lag: Ns,
+    /// Lags of the ticker on its event loop, if it had one.
+    pub loop_lag: Option<Ticks>,
     /// From the call that started it to its account.
     pub lived: Ns,
     /// From the call that started it to its greeting.
@@ -72,7 +73,9 @@ impl ProcessUse {
             self.switches[i] += other.switches[i];
             self.faults[i] += other.faults[i];
         }
-        self.loop_lag = self.loop_lag.max(other.loop_lag);
+        if let Some(ticks) = &other.loop_lag {
+            self.loop_lag.get_or_insert_default().add(ticks);
+        }
         self.lived = self.lived.max(other.lived);
         self.spawn = self.spawn.max(other.spawn);
         self.messages += other.messages;

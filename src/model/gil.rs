@@ -16,6 +16,7 @@ use super::cancel::Cancel;
 use super::stamp::Stamp;
 use crate::clock;
 use crate::domain::options::OptionInfo;
+use crate::domain::record::GilUse;
 use crate::domain::spec::{Choice, Spec};
 use crate::domain::{Ns, gil as protocol};
 
@@ -121,10 +122,10 @@ impl Gil {
         Arc::new(Self { interval, state, asked: AtomicBool::new(false) })
     }
 
-    /// How often it has gone from one thread to another.
+    /// What has become of it so far.
     #[must_use]
-    pub fn switches(&self) -> u64 {
-        self.state().switches()
+    pub fn used(&self) -> GilUse {
+        self.state().used(clock::now())
     }
 
     /// Wakes all who wait, so that they hear that the run is to stop.
@@ -186,7 +187,7 @@ impl Gil {
     }
 
     fn release(&self) {
-        if let Some(next) = self.state().leave() {
+        if let Some(next) = self.state().leave(clock::now()) {
             next.0.unpark();
         }
     }

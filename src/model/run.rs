@@ -228,7 +228,7 @@ impl Run {
         }
         self.recorder.add_counted(self.counter.value());
         if let Some(gil) = &self.gil {
-            self.recorder.add_gil_switches(gil.switches());
+            self.recorder.add_gil(&gil.used());
         }
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         let complete = self.recorder.steps_done() == self.spec.steps_total();

@@ -4,13 +4,16 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::HouseSize;
-use super::asyncio::HouseChef;
+use super::asyncio::{HouseChef, Lag};
 use super::multiprocessing::{Brigade, Pass};
 use super::pool::Pool;
 use super::tune::Staffed;
+use crate::domain::Ns;
 use crate::domain::summary::Bill;
+use crate::domain::ticks::Ticks;
 
 /// What staff is made of.
 #[derive(Clone, Debug)]
@@ -21,7 +24,14 @@ pub struct StaffConfig {
     pub cores: usize,
     /// Bytes of address space of a kitchen, beyond what its order needs; `None` is no limit.
     pub kitchen_memory: Option<u64>,
+    /// Whether it cooks one order and nothing else, so that whatever its loop does is that order's.
+    pub for_one_order: bool,
 }
+
+/// Time between two looks at the lag of the house's loop, which is seldom idle and never ends.
+const HOUSE_TICK: Duration = Duration::from_millis(50);
+/// The same on the loop of one order: what Node's `monitorEventLoopDelay` takes.
+const ORDER_TICK: Duration = Duration::from_millis(10);
 
 /// Address space of a kitchen when nothing is said: 512 MiB (reference), several times what steps need.
 pub const KITCHEN_MEMORY_MIB: u32 = 512;
@@ -33,7 +43,7 @@ impl StaffConfig {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Survives the replacement of the binary on disk: the child is always what the parent is.
         let kitchen_memory = Some(u64::from(KITCHEN_MEMORY_MIB) << 20);
-        Self { exe: PathBuf::from("/proc/self/exe"), cores, kitchen_memory }
+        Self { exe: PathBuf::from("/proc/self/exe"), cores, kitchen_memory, for_one_order: false }
     }
 
     /// The same, with this many MiB for a kitchen; 0 is no limit.
@@ -48,6 +58,8 @@ pub struct Staff {
     /// What it is made of.
     pub config: StaffConfig,
     chef: OnceLock<HouseChef>,
+    /// Of the own chef of the only order.
+    lag: Arc<Lag>,
     pool: OnceLock<Arc<Pool>>,
     pass: OnceLock<Arc<Pass>>,
     brigade: OnceLock<Arc<Brigade>>,
@@ -60,6 +72,7 @@ impl Staff {
         Arc::new(Self {
             config,
             chef: OnceLock::new(),
+            lag: Arc::default(),
             pool: OnceLock::new(),
             pass: OnceLock::new(),
             brigade: OnceLock::new(),
@@ -68,13 +81,29 @@ impl Staff {
 
     /// The house's event loop.
     pub fn chef(&self) -> &HouseChef {
-        self.chef.get_or_init(|| HouseChef::start().expect("a thread for the event loop can be started"))
+        self.chef.get_or_init(|| HouseChef::start(self.tick()).expect("a thread for the event loop can be started"))
     }
 
     /// The house's event loop, if anybody has called for it.
     #[must_use]
     pub fn chef_if_started(&self) -> Option<&HouseChef> {
         self.chef.get()
+    }
+
+    fn tick(&self) -> Duration {
+        if self.config.for_one_order { ORDER_TICK } else { HOUSE_TICK }
+    }
+
+    /// What an order's own chef tells of his loop; nobody would know whose it was where several orders have their own.
+    #[must_use]
+    pub(super) fn meter(&self) -> Option<(Arc<Lag>, Duration)> {
+        self.config.for_one_order.then(|| (self.lag.clone(), self.tick()))
+    }
+
+    /// How late the loop of the only order was up to this moment; `None` if it had none.
+    #[must_use]
+    pub fn ticks(&self, until: Ns) -> Option<Ticks> {
+        self.chef_if_started().map_or_else(|| self.lag.until(until), |chef| chef.ticks(until))
     }
 
     /// Threads of the house's pool: min(32, cores + 4), as `ThreadPoolExecutor` has (Lib/concurrent/futures/thread.py).
@@ -129,4 +158,4 @@ impl Staff {
 }
 
 /// How long a kitchen's own children get to say what they used: several times what 1,024 of them need to exit.
-const FAREWELL: std::time::Duration = std::time::Duration::from_millis(500);
+const FAREWELL: Duration = Duration::from_millis(500);

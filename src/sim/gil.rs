@@ -54,8 +54,9 @@ impl Sim<'_> {
 
     /// The holder lets go, and the first of those who wait is woken.
     fn let_go(&mut self, host: u32) {
+        let now = self.now;
         let Some(gil) = &mut self.hosts[host as usize].gil else { return };
-        let first = gil.protocol.leave().copied();
+        let first = gil.protocol.leave(now).copied();
         if gil.woken.is_none() && first.is_some() {
             gil.woken = first;
             self.set_woken(host, self.now + self.costs.gil_switch);

@@ -13,8 +13,8 @@ use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, Broken, History, Job, OrderError, Status};
 use crate::domain::recipe::{Recipe, StepOrder};
 use crate::domain::spec::{Isolation, ModelId, Setup, Spec};
-use crate::domain::summary::Summary;
 use crate::domain::trace::TraceParent;
+use crate::store::format_2::Summary2;
 
 /// An order.
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ pub(super) struct Job1 {
     cancel_requested: bool,
     concurrent_orders: u32,
     error: Option<OrderError>,
-    summary: Option<Box<Summary>>,
+    summary: Option<Summary2>,
     history: Option<History1>,
 }
 
@@ -89,7 +89,7 @@ impl From<Job1> for Job {
             cancel_requested: old.cancel_requested,
             concurrent_orders: old.concurrent_orders,
             error: old.error,
-            summary: old.summary,
+            summary: old.summary.map(|summary| Box::new(summary.into())),
             history: old.history.map(|history| Box::new(history.into())),
         }
     }

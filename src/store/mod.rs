@@ -10,6 +10,7 @@ mod durable;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod fate;
 mod format_1;
+mod format_2;
 mod memory;
 pub mod packed;
 #[cfg(feature = "postgres")]

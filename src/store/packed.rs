@@ -12,13 +12,13 @@ use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::format_1;
+use super::{format_1, format_2};
 use crate::domain::id::OrderId;
 use crate::domain::job::{Attempt, History, Job, Status};
 use crate::domain::record::StepRecord;
 
 /// Number of the layout that is written.
-pub const FORMAT: i16 = 2;
+pub const FORMAT: i16 = 3;
 
 #[derive(Serialize)]
 struct Out<'a>(&'a Job, &'a [StepRecord]);
@@ -103,6 +103,7 @@ impl<'de, F: FnMut(StepRecord)> Visitor<'de> for Each<F> {
 fn parts(format: i16, bytes: &[u8]) -> Option<(Job, &[u8])> {
     match format {
         1 => postcard::take_from_bytes::<format_1::Job1>(bytes).ok().map(|(job, rest)| (job.into(), rest)),
+        2 => postcard::take_from_bytes::<format_2::Job2>(bytes).ok().map(|(job, rest)| (job.into(), rest)),
         FORMAT => postcard::take_from_bytes(bytes).ok(),
         _ => None,
     }

@@ -174,3 +174,31 @@ async fn a_step_that_yields_bounds_the_lag_of_others_at_the_same_makespan() {
     // Alone, three chops of 120 ms are in the way of what is due at 60 ms; cut up, three pieces of 10 ms.
     assert!(worst[0] >= 240.0 && worst[1] <= worst[0] / 3.0, "lags of at most {worst:?} ms");
 }
+
+#[tokio::test]
+async fn burners_change_places_once_an_interval_and_have_equal_shares() {
+    let house = harness::open();
+    for (k, interval_ms) in [(2_u32, 5_u32), (2, 20), (4, 5)] {
+        holds(&format!("{k} burners, interval {interval_ms} ms"), async || {
+            let setup = json!({"chefs": k, "gil": true, "switch_interval_us": interval_ms * 1_000});
+            let order = json!({"model": "multithreading", "setup": setup, "cpu_ms": 30 * interval_ms, "dishes": k});
+            let order = house.cook(order).await;
+            let report = house.json(&harness::link(&order, "report")).await;
+            let gil = |field: &str| harness::number(&report, &format!("/gil/{field}"));
+            assert!((gil("forced_switches") + gil("voluntary_switches") - gil("switches")).abs() < 0.5, "{report}");
+            let steps = ledger::of(&house, &order).await;
+            let first = steps.iter().min_by(|a, b| a.finished().total_cmp(&b.finished())).expect("burners");
+            // Turns, by the law one in each interval; the share of the first to be done, by the law 1 / k.
+            let turns = gil("forced_switches") * f64::from(interval_ms) / ledger::makespan(&order);
+            let share = first.cpu_ms.unwrap_or(0.0) / first.finished() * f64::from(k);
+            let held = gil("held_ms") / ledger::makespan(&order);
+            let good = (0.7..1.1).contains(&turns) && (0.75..1.25).contains(&share) && (0.75..1.01).contains(&held);
+            if good {
+                Ok(())
+            } else {
+                Err(format!("{turns} of the switches, {share} of the share, held {held}: {report}"))
+            }
+        })
+        .await;
+    }
+}

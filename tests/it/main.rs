@@ -67,6 +67,7 @@ mod gil;
 mod gil_laws;
 mod harness;
 mod house_views;
+mod laboratory;
 mod ledger;
 mod log_lines;
 mod models;

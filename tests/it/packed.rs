@@ -11,8 +11,9 @@ use std::time::Duration;
 use pasta_fasta::domain::id::{Ids, OrderId};
 use pasta_fasta::domain::job::{Attempt, Broken, ErrorKind, History, Job, OrderError, Status};
 use pasta_fasta::domain::recipe::StepRef;
-use pasta_fasta::domain::record::{Outcome, StepRecord, Terms, Worker};
+use pasta_fasta::domain::record::{GilUse, Outcome, StepRecord, Terms, Worker};
 use pasta_fasta::domain::summary::{Bill, ProcessUse};
+use pasta_fasta::domain::ticks::Ticks;
 use pasta_fasta::store::packed;
 
 use crate::store_contract::{NONE, NOW_US, end_of, new_job};
@@ -34,9 +35,19 @@ fn order() -> (Job, Vec<StepRecord>) {
         why,
         error: None,
     };
-    let used =
-        ProcessUse { pid: 4_711, cpu: 1, peak_rss_bytes: 2, switches: [3, 4], faults: [5, 6], ..ProcessUse::default() };
+    let mut ticks = Ticks::default();
+    [1, 1 << 20, 1 << 40].into_iter().for_each(|lag| ticks.note(lag));
+    let used = ProcessUse {
+        pid: 4_711,
+        cpu: 1,
+        peak_rss_bytes: 2,
+        switches: [3, 4],
+        faults: [5, 6],
+        loop_lag: Some(ticks),
+        ..ProcessUse::default()
+    };
     let mut summary = end_of(job.id, Status::Failed, NOW_US).summary;
+    summary.totals.gil = GilUse { switches: 8, forced: 9, held: 10 };
     summary.bill = Some(Bill { processes: 1, sum: used, spawn_sum: 7, ..Bill::default() });
     job.retry_of = Some(OrderId(job.id.0));
     (job.status, job.attempt, job.queue_ns, job.concurrent_orders) = (Status::Failed, 3, 1 << 40, 2);
@@ -64,9 +75,18 @@ fn order() -> (Job, Vec<StepRecord>) {
     (job, vec![ran, StepRecord::unrun(StepRef { dish: u32::MAX, step: 0 }, Outcome::Skipped)])
 }
 
+/// What it was in format 2, which knew nothing of loops and locks that was not written down here.
+fn order_2() -> (Job, Vec<StepRecord>) {
+    let (mut job, records) = order();
+    let summary = job.summary.as_mut().unwrap();
+    summary.totals.gil = GilUse::default();
+    summary.bill.as_mut().unwrap().sum.loop_lag = None;
+    (job, records)
+}
+
 /// What it was in format 1, which knew no other try.
 fn order_1() -> (Job, Vec<StepRecord>) {
-    let (mut job, records) = order();
+    let (mut job, records) = order_2();
     let spec = Arc::make_mut(&mut job.spec);
     (spec.max_attempts, spec.first_retry_wait) = (1, Duration::from_secs(1));
     job.history.as_mut().unwrap().attempts.truncate(2);
@@ -75,17 +95,17 @@ fn order_1() -> (Job, Vec<StepRecord>) {
 
 #[test]
 fn every_format_is_read_as_it_was_written() {
-    for (format, (job, records)) in [(1, order_1()), (2, order())] {
+    for (format, (job, records)) in [(1, order_1()), (2, order_2()), (3, order())] {
         let bytes = std::fs::read(golden(format)).unwrap();
         assert_eq!(packed::job_of(format, &bytes), Some(job), "format {format}");
         assert_eq!(packed::records_of(format, &bytes), Some(records), "format {format}");
-        assert_eq!(packed::job_of(3, &bytes), None, "a later format is guessed");
+        assert_eq!(packed::job_of(4, &bytes), None, "a later format is guessed");
     }
 }
 
 #[test]
 fn the_format_that_is_written_is_the_latest_that_is_kept_here() {
-    assert_eq!(packed::FORMAT, 2, "a new format needs a file here");
+    assert_eq!(packed::FORMAT, 3, "a new format needs a file here");
     let (job, records) = order();
     let bytes = packed::pack(&job, &records);
     // That of a new format is written here, to be committed.

@@ -273,3 +273,73 @@ async fn a_report_is_of_an_ended_order_even_of_one_that_never_ran() {
     let json = house.request(Method::GET, &path).header("accept", "*/*").send().await.unwrap();
     assert_eq!(json.headers()["content-type"], "application/json");
 }
+
+#[tokio::test]
+async fn a_loop_that_was_the_orders_own_tells_how_late_its_ticker_was_and_no_other_does() {
+    let house = harness::open();
+    for chef in ["house", "own"] {
+        for isolation in ["house", "kitchen"] {
+            // Three dishes are due at once, or one a millisecond earlier, and keep the loop one after another.
+            let order = house
+                .cook(json!({"model": "asyncio", "setup": {"chef": chef}, "isolation": isolation, "io_ms": 60, "cpu_ms": 50, "dishes": 3}))
+                .await;
+            let report = report(&house, &order).await;
+            let ticker = ["p50", "p95", "max"].map(|which| report["lag"][format!("ticker_{which}_ms")].as_f64());
+            let what = format!("{chef}, {isolation}: {report}");
+            if isolation == "house" {
+                assert_eq!(ticker, [None; 3], "{what}");
+                continue;
+            }
+            let [p50, p95, max] = ticker.map(|ticker| ticker.unwrap_or_else(|| panic!("no ticker: {what}")));
+            assert!(p50 <= p95 && p95 <= max && max >= 90.0, "{what}");
+            assert_eq!(number(&report, "/processes/total/loop_lag_ms"), max, "{what}");
+        }
+    }
+    // Two loops, in two kitchens below the order's own.
+    let setup = json!({"kitchens": 2, "inside": "asyncio"});
+    let order = json!({"model": "multiprocessing", "setup": setup, "isolation": "kitchen", "io_ms": 60, "cpu_ms": 50, "dishes": 2});
+    let two = report(&house, &house.cook(order).await).await;
+    let rows = two["processes"]["rows"].as_array().unwrap();
+    let lags: Vec<_> = rows.iter().map(|row| row["loop_lag_ms"].as_f64()).collect();
+    assert!(lags.len() == 3 && lags[0].is_none() && lags[1..].iter().all(Option::is_some), "{two}");
+    assert_eq!(two["lag"]["ticker_max_ms"].as_f64(), lags.into_iter().flatten().max_by(f64::total_cmp), "{two}");
+    let order = json!({"model": "multithreading", "isolation": "kitchen", "io_ms": 1, "cpu_ms": 1});
+    let report = report(&house, &house.cook(order).await).await;
+    assert_eq!(
+        (&report["lag"]["ticker_max_ms"], &report["processes"]["total"]["loop_lag_ms"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn what_is_handed_over_is_told_by_channel_and_costs_what_its_steps_say() {
+    let house = harness::open();
+    let channels = [
+        ("move", json!({"model": "asyncio"})),
+        ("move", json!({"model": "multithreading", "setup": {"chefs": 2}})),
+        ("pipe", json!({"model": "multiprocessing", "setup": {"kitchens": 1}})),
+        ("shared_memory", json!({"model": "multiprocessing", "setup": {"kitchens": 1, "channel": "shared_memory"}})),
+    ];
+    let (bytes, messages, dishes) = (10_000_u64, 2_000_u64, 3_u64);
+    for (channel, mut order) in channels {
+        let hand = json!({"name": "hand", "work": {"kind": "exchange", "bytes": bytes, "messages": messages}});
+        order["recipe"] = json!({"name": "hands", "steps": [hand]});
+        order["dishes"] = json!(dishes);
+        let order = house.cook(order).await;
+        let (report, steps) = (report(&house, &order).await, ledger::of(&house, &order).await);
+        let told = &report["exchange"];
+        assert_eq!(told["channel"], channel, "{report}");
+        let counts = ["steps", "messages", "bytes"].map(|field| told[field].as_u64());
+        assert_eq!(counts, [dishes, dishes * messages, dishes * messages * bytes].map(Some), "{report}");
+        let time_ms: f64 = steps.iter().map(|step| step.busy() + step.exchange_ms.unwrap_or(0.0)).sum();
+        assert_close(number(told, "/time_ms"), time_ms, channel);
+        let per_message_us = 1e3 * time_ms / (dishes * messages) as f64;
+        assert!((number(told, "/per_message_us") / per_message_us - 1.0).abs() < 0.05, "{report}");
+        let mib_per_s = (dishes * messages * bytes) as f64 / f64::from(1 << 20) / (time_ms / 1e3);
+        let shown = told["mib_per_s"].as_f64();
+        let expected = (channel != "move").then_some(mib_per_s);
+        assert!(shown.zip(expected).map_or(shown == expected, |(a, b)| (a / b - 1.0).abs() < 0.05), "{report}");
+    }
+    let none = house.cook(json!({"model": "asyncio", "io_ms": 1})).await;
+    assert_eq!(report(&house, &none).await["exchange"], Value::Null);
+}

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bounds::{self, Cost, Demands, Ledger, Resources};
 use super::graph::Graph;
 use super::processes::{BillView, ProcessesView};
-use super::{BooksView, BoundsView, ChainView, GilView, Quantiles, Report, WorkView, chain, ms, ratio, signed_ms, why};
+use super::{BooksView, BoundsView, ChainView, Quantiles, Report, WorkView, chain, ms, ratio, signed_ms, why};
 use crate::domain::Ns;
 use crate::domain::job::Job;
-use crate::domain::recipe::Work;
 use crate::domain::record::{Outcome, StepRecord};
 use crate::domain::spec::{Choice, Spec};
 use crate::domain::summary::{self, Harvest, Summary};
@@ -80,6 +79,7 @@ impl Facts<'_> {
             overlap: self.overlap(&demands),
             lag: self.lag(),
             gil: self.gil(),
+            exchange: self.exchange(),
             books: self.books(),
             without: graph.map_or_else(Vec::new, |graph| chain::without(&graph, summary.makespan, floor)),
             chain,
@@ -150,29 +150,6 @@ impl Facts<'_> {
             upper_ms: overhead.map(|overhead| ms(bounds.upper + overhead)),
             efficiency: ratio(lower as f64, self.summary.makespan as f64),
         }
-    }
-
-    fn gil(&self) -> Option<GilView> {
-        if self.option("gil") != Some(Choice::Truth(true)) {
-            return None;
-        }
-        let terms = self.summary.totals.terms;
-        let waited = |of: &dyn Fn(&StepRecord) -> bool| -> Vec<u64> {
-            let steps = self.ran.iter().filter(|(record, _)| of(record));
-            steps.map(|(record, _)| record.terms.gil_wait).filter(|wait| *wait > 0).collect()
-        };
-        let interval_us = match self.option("switch_interval_us") {
-            Some(Choice::Count(us)) => f64::from(us),
-            _ => 5_000.0,
-        };
-        let is_wait = |record: &StepRecord| matches!(self.spec.work(record.at), Work::Wait(_) | Work::BlockingWait(_));
-        let after_waits = Quantiles::of(waited(&is_wait)).map(|waits| ratio(waits.mean * 1e3, interval_us));
-        Some(GilView {
-            wait_ms: ms(terms.gil_wait),
-            per_step_ms: Quantiles::of(waited(&|_| true)),
-            wait_share: ratio(terms.gil_wait as f64, (terms.gil_wait + terms.cpu) as f64),
-            convoy_index: after_waits,
-        })
     }
 
     fn books(&self) -> BooksView {

@@ -10,6 +10,7 @@ mod graph;
 mod meanwhile;
 mod playback;
 mod processes;
+mod sharing;
 mod text;
 mod why;
 mod workers;
@@ -20,6 +21,7 @@ use utoipa::ToSchema;
 pub use build::of;
 pub use chain::{ChainView, StepName, WithoutView};
 pub use processes::{BillView, ProcessView, ProcessesView};
+pub use sharing::{ExchangeView, GilView, LagView};
 pub use text::text;
 
 /// The report of an ended order.
@@ -60,6 +62,8 @@ pub struct Report {
     pub lag: Option<LagView>,
     /// The GIL; null where there is none.
     pub gil: Option<GilView>,
+    /// What its steps handed to others; null where they handed over nothing.
+    pub exchange: Option<ExchangeView>,
     /// The account of all steps.
     pub books: BooksView,
     /// The steps that decided the makespan; null for a sample.
@@ -157,34 +161,6 @@ pub struct ProfileRow {
     pub running: u32,
     /// For so long.
     pub ms: f64,
-}
-
-/// How late the ends of waits were noticed.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[schema(as = LagFigures)]
-pub struct LagView {
-    /// Lag of the waits kept: noticed minus due. The largest is exact.
-    pub wait_ms: Quantiles,
-    /// The largest lag of a ticker on the loop; null unless the order had the loop to itself (isolation `kitchen`).
-    pub ticker_max_ms: Option<f64>,
-    /// Longest step that kept the loop; null without a loop.
-    pub longest_slice_ms: Option<f64>,
-    /// Part of the makespan for which the loop was kept by steps; null without a loop.
-    pub loop_utilisation: Option<f64>,
-}
-
-/// The GIL of an order.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[schema(as = GilFigures)]
-pub struct GilView {
-    /// Waiting for it, all steps.
-    pub wait_ms: f64,
-    /// The same per step that waited at all.
-    pub per_step_ms: Option<Quantiles>,
-    /// `wait / (wait + cpu)`.
-    pub wait_share: f64,
-    /// Mean wait for it after a `wait` step, over the switch interval: the convoy effect; null without such waits.
-    pub convoy_index: Option<f64>,
 }
 
 /// The account: `span = cpu + gil_wait + core_wait + equipment_wait + exchange + yielded + wait + lag + residual`.

@@ -67,8 +67,8 @@ pub struct ProcessView {
     pub message_bytes: u64,
     /// From sending to receiving, of the steps it was handed, both ways.
     pub transit_ms: f64,
-    /// Largest lag of a ticker on its house loop.
-    pub loop_lag_ms: f64,
+    /// Largest lag of the ticker on its event loop; null without one.
+    pub loop_lag_ms: Option<f64>,
 }
 
 /// What an order cost, before prices.
@@ -97,7 +97,7 @@ impl ProcessView {
             messages: used.messages,
             message_bytes: used.message_bytes,
             transit_ms: ms(used.transit),
-            loop_lag_ms: ms(used.loop_lag),
+            loop_lag_ms: used.loop_lag.map(|ticks| ms(ticks.max)),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::bounds::{self, Demands};
 use super::build::{Facts, Ran};
 use super::{LagView, OverlapView, ProfileRow, Quantiles, chain, ms, ratio};
 use crate::domain::Ns;
+use crate::domain::ticks::Ticks;
 use crate::lab::lanes::{self, Kept};
 use crate::lab::phases::Parts;
 
@@ -82,9 +83,13 @@ impl Facts<'_> {
         let kept = slices.iter().map(|kept| kept.time).sum::<u64>() as f64;
         let has_loop = !loops.is_empty();
         let complete = has_loop && !self.summary.sampled;
+        let ticker = self.summary.bill.as_ref().and_then(|bill| bill.sum.loop_lag);
+        let ticked = |percent| ticker.and_then(|ticks: Ticks| ticks.percentile(percent)).map(ms);
         Some(LagView {
             wait_ms,
-            ticker_max_ms: self.summary.bill.as_ref().filter(|_| has_loop).map(|bill| ms(bill.sum.loop_lag)),
+            ticker_max_ms: ticker.map(|ticks| ms(ticks.max)),
+            ticker_p50_ms: ticked(50),
+            ticker_p95_ms: ticked(95),
             longest_slice_ms: has_loop.then(|| ms(slices.iter().map(Kept::slice).max().unwrap_or(0))),
             loop_utilisation: complete.then(|| ratio(kept, loops.len() as f64 * self.summary.makespan as f64)),
         })

@@ -4,24 +4,21 @@
 //! deliberately does no I/O: the loop's only work is the dishes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::chef::Chef;
-use crate::clock;
+use super::ticker::Lag;
 use crate::domain::Ns;
+use crate::domain::ticks::Ticks;
 use crate::model::pool::Pool;
 use crate::model::run::Run;
 use crate::model::tune::{self, Staffed};
 
 /// Looks for the next order before the loop sleeps: with a yield each, some 10 us on an idle machine.
 const LOOKS: usize = 20;
-/// Time between two looks at the loop's own lag.
-const TICK: Duration = Duration::from_millis(50);
-
 type Order = (Arc<Run>, Option<Arc<Pool>>);
 
 /// The house's chef.
@@ -31,21 +28,14 @@ pub struct HouseChef {
     lag: Arc<Lag>,
 }
 
-/// How late the loop's ticker was.
-#[derive(Debug, Default)]
-struct Lag {
-    last: AtomicU64,
-    max: AtomicU64,
-}
-
 impl HouseChef {
-    /// Starts the loop's thread. It lives as long as the process.
-    pub fn start() -> std::io::Result<Self> {
+    /// Starts the loop's thread, with a ticker on it. It lives as long as the process.
+    pub fn start(tick: Duration) -> std::io::Result<Self> {
         let (orders, mut inbox) = mpsc::unbounded_channel::<Order>();
         let lag = Arc::new(Lag::default());
         let meter = lag.clone();
         let serve = async move {
-            spawn_local(tick(meter));
+            ticking(meter, tick);
             while let Some((run, pool)) = next(&mut inbox).await {
                 spawn_local(async move {
                     run.begun();
@@ -66,13 +56,30 @@ impl HouseChef {
     /// How late the loop's ticker was last, and at most so far.
     #[must_use]
     pub fn lag(&self) -> (Ns, Ns) {
-        (self.lag.last.load(Ordering::Relaxed), self.lag.max.load(Ordering::Relaxed))
+        self.lag.now()
+    }
+
+    /// How late it was up to this moment.
+    #[must_use]
+    pub fn ticks(&self, until: Ns) -> Option<Ticks> {
+        self.lag.until(until)
     }
 }
 
-/// Cooks one order on a loop of its own, on the calling thread.
-pub(super) fn own(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
-    run_loop(cook(run, house_pool), Staffed::Own);
+/// Cooks one order on a loop of its own, on the calling thread, with a ticker on it if somebody will look at that.
+pub(super) fn own(run: Arc<Run>, house_pool: Option<Arc<Pool>>, meter: Option<(Arc<Lag>, Duration)>) {
+    let work = async move {
+        if let Some((lag, tick)) = meter {
+            ticking(lag, tick);
+        }
+        cook(run, house_pool).await;
+    };
+    run_loop(work, Staffed::Own);
+}
+
+fn ticking(lag: Arc<Lag>, every: Duration) {
+    lag.begin(every);
+    spawn_local(async move { lag.tick(every).await });
 }
 
 /// Looks around a few times before the loop is put to sleep: waking a thread costs the waker more than a look costs us.
@@ -91,16 +98,6 @@ async fn next(inbox: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
 async fn cook(run: Arc<Run>, house_pool: Option<Arc<Pool>>) {
     // The cooperative budget of tokio would hand a woken dish back unpolled after 128 others: quadratic for a million.
     tokio::task::unconstrained(Chef::cook(run, house_pool)).await;
-}
-
-async fn tick(lag: Arc<Lag>) {
-    loop {
-        let before = clock::now();
-        tokio::time::sleep(TICK).await;
-        let late = (clock::now() - before).saturating_sub(clock::ns(TICK));
-        lag.last.store(late, Ordering::Relaxed);
-        lag.max.fetch_max(late, Ordering::Relaxed);
-    }
 }
 
 fn run_loop(work: impl Future<Output = ()>, staffed: Staffed) {

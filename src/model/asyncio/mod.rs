@@ -5,12 +5,14 @@
 
 mod chef;
 mod house;
+mod ticker;
 mod turning;
 mod turns;
 
 use std::sync::Arc;
 
 pub use house::HouseChef;
+pub use ticker::Lag;
 
 use super::gil::{self, Gil};
 use super::run::Run;
@@ -89,9 +91,9 @@ impl Model for Asyncio {
             staff.chef().take(run, house_pool);
             return;
         }
-        let own = run.clone();
+        let (own, meter) = (run.clone(), staff.meter());
         let spawned =
-            std::thread::Builder::new().name("own-chef".to_owned()).spawn(move || house::own(own, house_pool));
+            std::thread::Builder::new().name("own-chef".to_owned()).spawn(move || house::own(own, house_pool, meter));
         if let Err(error) = spawned {
             run.fail(ErrorKind::Spawn, format!("cannot start a thread: {error}"), None);
             run.finish();

@@ -21,6 +21,7 @@ use crate::domain::id::OrderId;
 use crate::domain::job::OrderError;
 use crate::domain::spec::Spec;
 use crate::domain::summary::ProcessUse;
+use crate::domain::ticks::Ticks;
 use crate::model::cancel;
 use crate::model::equipment::{Equipment, Lender};
 use crate::model::run::{Finisher, Run, RunEnd};
@@ -65,18 +66,20 @@ fn serve(mut confinement: Confinement) -> std::io::Result<()> {
     say(&Up::Hello)?;
     let mut hands = Hands::new();
     let mut borrower: Option<Arc<Equipment>> = None;
+    let ticked = Ticked::default();
     let mut stdin = std::io::stdin().lock();
     while let Some(frame) = frames::read(&mut stdin)? {
         match frame {
             Down::Step(task) => say(&Up::Done(hands.step(&task, &mut stdin)?))?,
-            Down::Cook(spec, start, false) => Cooking::begin(*spec, start, &mut confinement, None).report()?,
+            Down::Cook(spec, start, false) => Cooking::begin(*spec, start, &mut confinement, None).report(&ticked)?,
             Down::Cook(spec, start, true) => {
                 let lender = Box::new(|word| drop(say(&Up::from(word))));
                 let cooking = Cooking::begin(*spec, start, &mut confinement, Some(lender));
                 borrower.clone_from(&cooking.run.equipment);
+                let ticked = ticked.clone();
                 // This thread hears what is lent; without another one to cook there is nothing to be done.
                 std::thread::Builder::new().name("cook".to_owned()).spawn(move || {
-                    if cooking.report().is_err() {
+                    if cooking.report(&ticked).is_err() {
                         std::process::exit(1);
                     }
                 })?;
@@ -86,12 +89,17 @@ fn serve(mut confinement: Confinement) -> std::io::Result<()> {
             Down::Taken => {}
             Down::Bye(Account::None) => break,
             Down::Bye(account) => {
-                return say(&Up::Farewell(clock::process_use(account == Account::Full)));
+                let loop_lag = *ticked.lock().unwrap_or_else(PoisonError::into_inner);
+                let used = clock::process_use(account == Account::Full);
+                return say(&Up::Farewell(ProcessUse { loop_lag, ..used }));
             }
         }
     }
     Ok(())
 }
+
+/// How late the loops of all that it cooked were.
+type Ticked = Arc<Mutex<Option<Ticks>>>;
 
 #[derive(Default)]
 struct Upstairs {
@@ -123,7 +131,8 @@ struct Cooking {
 
 impl Cooking {
     fn begin(spec: Spec, start: Ns, confinement: &mut Confinement, lender: Option<Lender>) -> Self {
-        let config = StaffConfig { kitchen_memory: confinement.memory(), ..StaffConfig::of_this_process() };
+        let config =
+            StaffConfig { kitchen_memory: confinement.memory(), for_one_order: true, ..StaffConfig::of_this_process() };
         confinement.widen(&spec, config.cores);
         let upstairs = Arc::new(Upstairs::default());
         let model = crate::model::get(spec.model);
@@ -138,15 +147,15 @@ impl Cooking {
     }
 
     /// Reports until it is over.
-    fn report(self) -> std::io::Result<()> {
-        let error: Option<OrderError> = loop {
+    fn report(self, ticked: &Ticked) -> std::io::Result<()> {
+        let (error, at): (Option<OrderError>, Ns) = loop {
             let end = self.upstairs.wait();
             let delta = self.run.recorder.drain();
             if !delta.is_empty() {
                 say(&Up::Live(delta))?;
             }
             if let Some(end) = end {
-                break end.error;
+                break (end.error, end.at);
             }
             if cancel::is_lifeline_cut() {
                 return Err(std::io::ErrorKind::BrokenPipe.into());
@@ -156,7 +165,10 @@ impl Cooking {
         // While its children are still there: what they share with it is shared. Its own CPU time afterwards, to the last.
         let used = clock::process_use(true);
         let children = self.staff.dismiss();
-        let loop_lag = self.staff.chef_if_started().map_or(0, |chef| chef.lag().1);
+        let loop_lag = self.staff.ticks(at);
+        if let Some(ticks) = &loop_lag {
+            ticked.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().add(ticks);
+        }
         say(&Up::End(error, ProcessUse { cpu: clock::process_cpu(), loop_lag, ..used }, children))
     }
 }

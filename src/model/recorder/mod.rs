@@ -17,7 +17,7 @@ use crate::domain::draw::Spread;
 pub use crate::domain::live::StepEvent as Event;
 use crate::domain::live::Window;
 use crate::domain::recipe::StepRef;
-use crate::domain::record::{Outcome, StepRecord, Totals, wait_of};
+use crate::domain::record::{GilUse, Outcome, StepRecord, Totals, wait_of};
 use crate::domain::spec::Spec;
 use crate::domain::summary::{Agreed, Bill, Harvest};
 use crate::domain::{draw, limits};
@@ -191,9 +191,9 @@ impl Recorder {
         self.shard(0).totals.counted += counted;
     }
 
-    /// Adds how often a GIL went from one thread to another.
-    pub fn add_gil_switches(&self, switches: u64) {
-        self.shard(0).totals.gil_switches += switches;
+    /// Adds what became of a GIL.
+    pub fn add_gil(&self, used: &GilUse) {
+        self.shard(0).totals.gil.add(used);
     }
 
     /// Adds what the processes of this run used.
