@@ -19,6 +19,8 @@ use crate::domain::spec::Spec;
 /// Steps that a forecast of all entries may have: a recommendation asks for some thirty of them, at some microsecond a
 /// step, and has a fraction of a second.
 const STEPS_LOOKED_AT: u64 = 10_000;
+/// How many times that a forecast of more dishes may have: there are at most three of them.
+const MORE: u32 = 4;
 
 /// What has to be done once all runs are over; it computes for a fraction of a second.
 pub(super) fn of(
@@ -44,12 +46,12 @@ pub(super) fn of(
         let noise = Noise::of(&state.entries, objective, before, cores_after, nominal);
         if let Some(verdict) = &state.verdict {
             let entries = &state.entries;
-            let looked_at = looked_at(entries, full, place.machine);
-            let question =
-                Question { entries, objective, verdict, noise: &noise, place: &place, line_ups: &line_ups, looked_at };
+            let (looked_at, most_dishes) = looked_at(entries, state.dishes, place.machine);
+            let (noise, place, line_ups) = (&noise, &place, &line_ups[..]);
+            let question = Question { entries, objective, verdict, noise, place, line_ups, looked_at, most_dishes };
             state.recommendation = recommend::recommend(&question, &foresee::foresee);
             if let Some(recommended) = &mut state.recommendation {
-                recommended.text = recommend_text::of(recommended, entries, verdict, &noise, objective);
+                recommended.text = recommend_text::of(recommended, entries, verdict, noise, objective);
             }
         }
         state.noise = Some(noise);
@@ -70,11 +72,13 @@ fn look_back(entry: &mut Entry, dishes: u32, place: &Place) {
     }
 }
 
-/// So many dishes that a forecast of all entries stays small, but no sample that leaves workers idle.
-fn looked_at(entries: &[Entry], dishes: u32, machine: Machine) -> u32 {
+/// So many dishes that a forecast of all entries stays small, but no sample that leaves workers idle; and the most that one of
+/// more dishes may have. Of a sample more is not asked: what is more than it may be less than the order has.
+fn looked_at(entries: &[Entry], (whole, dishes): (u32, u32), machine: Machine) -> (u32, u32) {
     let steps: u64 = entries.iter().map(|entry| entry.spec.recipe.steps.len() as u64).sum();
     let fit = (STEPS_LOOKED_AT / steps.max(1)) as u32;
-    dishes.min(fit.max(plan::round(machine.house)))
+    let looked_at = dishes.min(fit.max(plan::round(machine.house)));
+    (looked_at, if looked_at == whole { looked_at.max(MORE * fit) } else { looked_at })
 }
 
 /// Who would be compared on other numbers of cores: everyone who was, and for the default line-up also its members there.

@@ -79,6 +79,8 @@ pub struct Recommendation {
     pub crossover: Option<Crossover>,
     /// What would change the answer; a forecast.
     pub changes: Vec<(Change, Expected)>,
+    /// What was tried in forecasts and would not.
+    pub unmoved: Vec<Change>,
     /// What it would be on other numbers of cores; a forecast.
     pub on_cores: Vec<(u32, Expected)>,
     /// Dishes that forecasts looked at.
@@ -108,6 +110,8 @@ pub struct Question<'a> {
     pub line_ups: &'a [(u32, Vec<(String, Spec)>)],
     /// Dishes to look at in forecasts.
     pub looked_at: u32,
+    /// Dishes that a forecast of more of them may have.
+    pub most_dishes: u32,
 }
 
 /// What to do, given what was measured; `foresee` says what would come of other work or another machine.
@@ -115,6 +119,7 @@ pub struct Question<'a> {
 pub fn recommend(q: &Question<'_>, foresee: &Foresees) -> Option<Recommendation> {
     let best = q.entries.first().filter(|entry| !entry.runs.is_empty())?;
     let crossover = crossover(q);
+    let (changes, unmoved) = changes(q, foresee);
     Some(Recommendation {
         name: best.name.clone(),
         spec: best.spec.clone(),
@@ -125,7 +130,8 @@ pub fn recommend(q: &Question<'_>, foresee: &Foresees) -> Option<Recommendation>
         },
         dominant: dominant(q, best, foresee),
         terms: terms(best),
-        changes: changes(q, foresee),
+        changes,
+        unmoved,
         on_cores: q.line_ups.iter().filter_map(|(cores, who)| Some((*cores, on(q, *cores, who, foresee)?))).collect(),
         looked_at: q.looked_at,
         seed: seed_row::of(&best.spec, q.place.machine, crossover),
@@ -162,11 +168,12 @@ fn dominant(q: &Question<'_>, best: &Entry, foresee: &Foresees) -> Option<(Term,
     gains.filter(|(_, gain)| *gain > 1.0).max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// From each row of changes the first that makes another entry clearly better than the recommended one.
+/// From each row of changes the first that makes another entry clearly better than the recommended one; and everything that
+/// was tried in vain.
 ///
 /// What a forecast says of an entry is corrected by what it was wrong on the work as it is, so that the answer today is
 /// the measured one.
-fn changes(q: &Question<'_>, foresee: &Foresees) -> Vec<(Change, Expected)> {
+fn changes(q: &Question<'_>, foresee: &Foresees) -> (Vec<(Change, Expected)>, Vec<Change>) {
     let short = |entry: &Entry| Spec { dishes: q.looked_at, ..entry.spec.clone() };
     let score = |spec: &Spec| score(q, foresee(spec, q.place));
     let scaled = |entry| (entry, verdict::score(entry, q.objective) / score(&short(entry)));
@@ -182,8 +189,20 @@ fn changes(q: &Question<'_>, foresee: &Foresees) -> Vec<(Change, Expected)> {
         let makespan_ms = foresee(&spec, q.place)?.makespan_ms;
         Some((change, Expected { name: measured[at].0.name.clone(), spec, makespan_ms }))
     };
-    let concerned = |change: &&Change| q.entries.first().is_some_and(|entry| change.concerns(&short(entry)));
-    Change::TRIED.iter().filter_map(|row| row.iter().filter(concerned).find_map(|change| answer(*change))).collect()
+    let concerned = |change: &Change| q.entries.first().is_some_and(|e| change.concerns(&short(e), q.most_dishes));
+    let (mut found, mut unmoved) = (Vec::new(), Vec::new());
+    for row in Change::TRIED {
+        for change in row.iter().copied().filter(concerned) {
+            match answer(change) {
+                Some(answer) => {
+                    found.push(answer);
+                    break;
+                }
+                None => unmoved.push(change),
+            }
+        }
+    }
+    (found, unmoved)
 }
 
 /// The best of these on so many cores.

@@ -7,6 +7,7 @@ use super::noise::Noise;
 use super::objective::Objective;
 use super::recommend::{Confidence, Recommendation};
 use super::verdict::Verdict;
+use super::what_if::{Change, fraction};
 use crate::domain::recipe::Work;
 
 /// Share of the time it wanted to compute, above which an entry's wait for the GIL is worth a sentence.
@@ -32,12 +33,7 @@ pub(super) fn of(
     for (change, expected) in &recommended.changes {
         text.push(format!("If {}, {} would be best (forecast).", change.words(), expected.name));
     }
-    if recommended.changes.is_empty() {
-        text.push(
-            "No change of CPU, waits or dishes by a factor of 16 would change that, nor of the GIL (forecast)."
-                .to_owned(),
-        );
-    }
+    text.extend(in_vain(recommended));
     text.extend(cores(recommended));
     text.extend(entries.iter().filter_map(waited_for_the_gil));
     text.extend(entries.iter().filter_map(lost_updates));
@@ -65,6 +61,39 @@ fn advice(recommended: &Recommendation, verdict: &Verdict, objective: Objective)
         }
         _ => format!("Take {name}: the next in {what} is {margin} behind."),
     }
+}
+
+/// What was tried and changes nothing, factor by factor.
+fn in_vain(recommended: &Recommendation) -> Option<String> {
+    let other = if recommended.changes.is_empty() { "" } else { " else" };
+    let tried = tried(&recommended.unmoved);
+    (!tried.is_empty()).then(|| format!("Nothing{other} that was tried would change the answer (forecast): {tried}."))
+}
+
+/// What of an order these changes touch, and by how much: in words, for the ones that were tried in vain.
+fn tried(changes: &[Change]) -> String {
+    const TOUCHED: [&str; 5] =
+        ["the CPU of a dish", "the waits", "the dishes", "the rate of arrivals", "the equipment"];
+    let scaled = |change: &Change| match *change {
+        Change::Cpu(factor) => Some((0, factor)),
+        Change::Wait(factor) => Some((1, factor)),
+        Change::Dishes(factor) => Some((2, factor)),
+        Change::Rate(factor) => Some((3, factor)),
+        Change::Capacity(factor) => Some((4, factor)),
+        Change::Gil(_) => None,
+    };
+    let row = |(touched, words): (usize, &&str)| {
+        let of_it = changes.iter().filter_map(scaled).filter(|(what, _)| *what == touched);
+        let mut factors: Vec<f64> = of_it.map(|(_, factor)| factor).collect();
+        factors.sort_by(f64::total_cmp);
+        let factors: Vec<_> = factors.into_iter().map(fraction).collect();
+        let (last, others) = factors.split_last()?;
+        let and = if others.is_empty() { String::new() } else { format!("{} and ", others.join(", ")) };
+        Some(format!("{words} times {and}{last}"))
+    };
+    let locks = [(Change::Gil(true), "a GIL"), (Change::Gil(false), "no GIL")];
+    let lock = locks.into_iter().filter(|(change, _)| changes.contains(change)).map(|(_, words)| words.to_owned());
+    TOUCHED.iter().enumerate().filter_map(row).chain(lock).collect::<Vec<_>>().join("; ")
 }
 
 fn crossover(recommended: &Recommendation) -> Option<String> {
@@ -122,4 +151,17 @@ fn cores(recommended: &Recommendation) -> Option<String> {
     };
     let parts: Vec<_> = told.into_iter().map(part).collect();
     (!parts.is_empty()).then(|| format!("On {} (forecast).", parts.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_is_said_factor_by_factor() {
+        let tried =
+            tried(&[Change::Cpu(2.0), Change::Cpu(0.25), Change::Cpu(16.0), Change::Dishes(2.0), Change::Gil(false)]);
+        assert_eq!(tried, "the CPU of a dish times 1/4, 2 and 16; the dishes times 2; no GIL");
+        assert_eq!(Change::Rate(0.25).words(), "dishes arrived 1/4 as often");
+    }
 }
