@@ -6,6 +6,7 @@ pub mod accuracy;
 pub mod calibrate;
 pub mod calibration;
 mod calibration_file;
+mod cgroup;
 pub mod comparison;
 pub mod comparisons;
 mod conclude;

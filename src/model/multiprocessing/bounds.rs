@@ -81,6 +81,11 @@ pub(super) fn cpu_of_dishes(spec: &Spec) -> Duration {
     LEAST + dish.saturating_mul(spec.dishes)
 }
 
+/// Descriptors that so many threads and children of a process need, and it itself.
+pub(super) fn descriptors(threads: u64, children: u64) -> u64 {
+    DESCRIPTORS + threads + children * DESCRIPTORS_PER_CHILD
+}
+
 /// What an order needs of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
@@ -102,7 +107,7 @@ impl Room {
         let children = u64::from(demand.children) + cores as u64;
         Self {
             memory: spec.steps_total() * STEP_BYTES + threads * THREAD_BYTES,
-            descriptors: DESCRIPTORS + threads + children * DESCRIPTORS_PER_CHILD,
+            descriptors: descriptors(threads, children),
         }
     }
 }

@@ -41,6 +41,12 @@ use crate::domain::limits;
 use crate::domain::options::OptionInfo;
 use crate::domain::spec::{Choice, Isolation, ModelId, Setup, Spec};
 
+/// Descriptors that staff of its own needs of the process that has it, at most.
+#[must_use]
+pub fn descriptors(staff: Demand) -> u64 {
+    bounds::descriptors(staff.threads.into(), staff.children.into())
+}
+
 /// The model.
 #[derive(Debug)]
 pub struct Multiprocessing;
