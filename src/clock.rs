@@ -78,7 +78,7 @@ impl CoreWait {
 
 /// Peak resident set of this process in bytes: `VmHWM` of `/proc/self/status`.
 ///
-/// Not `ru_maxrss`: of a child of a large parent that one reports the parent's size (see docs/performance.md).
+/// Not `ru_maxrss`: of a child of a large parent that one reports the parent's size (see docs/laboratory.md).
 #[must_use]
 pub fn peak_rss_bytes() -> u64 {
     status_kib("VmHWM:") * 1024

@@ -73,8 +73,20 @@ pub struct CalibrationView {
     pub spawn_us: f64,
     /// From one end of a kitchen's pipe to the other.
     pub pipe_us: f64,
-    /// From one end of shared memory to the other.
+    /// From the release of an order's GIL until the next thread that computes has it.
+    pub gil_switch_us: f64,
+    /// One message of an exchange within a kitchen.
+    pub message_us: f64,
+    /// The same between kitchens, through a pipe.
+    pub pipe_message_us: f64,
+    /// The same through shared memory.
     pub shared_memory_us: f64,
+    /// A mebibyte of an exchange within a kitchen, beyond the message: a reference, so next to nothing.
+    pub mebibyte_us: f64,
+    /// The same through a pipe.
+    pub pipe_mebibyte_us: f64,
+    /// The same through shared memory.
+    pub shared_memory_mebibyte_us: f64,
     /// Bytes of a process that has done nothing yet.
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub process_bytes: u64,
@@ -130,7 +142,13 @@ fn view(calibration: &Calibration) -> CalibrationView {
         spawn_issue_us: us(costs.spawn_issue),
         spawn_us: us(costs.spawn),
         pipe_us: us(costs.pipe),
+        gil_switch_us: us(costs.gil_switch),
+        message_us: us(costs.message[0]),
+        pipe_message_us: us(costs.message[1]),
         shared_memory_us: us(costs.message[2]),
+        mebibyte_us: us(costs.mebibyte[0]),
+        pipe_mebibyte_us: us(costs.mebibyte[1]),
+        shared_memory_mebibyte_us: us(costs.mebibyte[2]),
         process_bytes: costs.process_bytes,
         kitchen_bytes: costs.kitchen_bytes,
         thread_bytes: costs.thread_bytes,

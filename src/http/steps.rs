@@ -43,7 +43,7 @@ pub struct StepView<'a> {
     pub dish: u32,
     /// Name of the step.
     pub step: &'a str,
-    /// `wait`, `blocking_wait`, `cpu` or `fault`.
+    /// `wait`, `blocking_wait`, `cpu`, `exchange`, `counter` or `fault`.
     pub kind: &'static str,
     /// `succeeded`, `failed`, `canceled` or `skipped`.
     pub outcome: &'static str,

@@ -202,7 +202,7 @@ pub struct TimingsView {
     pub queue_ms: Option<f64>,
     /// From start to the end of the last step.
     pub makespan_ms: Option<f64>,
-    /// Mean completion time of the dishes that succeeded, from the order's start.
+    /// Mean completion time of the dishes that succeeded, each from its arrival (the order's start, unless `arrivals` says otherwise).
     pub mean_dish_ms: Option<f64>,
     /// 95th percentile of the same.
     pub p95_dish_ms: Option<f64>,

@@ -166,6 +166,7 @@ impl Bench<'_> {
     async fn orders(&self, costs: Costs) -> Result<Costs, String> {
         let costs = self.loops(costs).await?;
         let costs = self.pools(costs).await?;
+        let costs = self.lock(costs).await?;
         let costs = self.kitchens(costs).await?;
         self.exchanges(costs).await
     }
@@ -243,10 +244,25 @@ impl Bench<'_> {
             hand_over,
             hand_back: way,
             wake: way,
-            gil_switch: way.min(costs.gil_switch),
             thread_bytes: crowd.median(Cooked::peak).saturating_sub(costs.process_bytes) / u64::from(THREADS),
             ..costs
         })
+    }
+
+    /// The emulated lock between two who compute: the time in which nobody has it, by the times it changes hands.
+    async fn lock(&self, costs: Costs) -> Result<Costs, String> {
+        const INTERVAL_US: u64 = 500;
+        let setup = [
+            ("chefs", Value::Number(2)),
+            ("gil", Value::Truth(true)),
+            ("switch_interval_us", Value::Number(INTERVAL_US)),
+        ];
+        let turns = self.few("multithreading", &setup, &[Work::Burn(Duration::from_millis(30))], 2).await?;
+        let idle = |run: &Cooked| {
+            let used = run.summary.totals.gil;
+            run.span().saturating_sub(used.held).checked_div(used.switches.saturating_sub(1)).unwrap_or(0)
+        };
+        Ok(Costs { gil_switch: turns.median(idle), ..costs })
     }
 
     async fn kitchens(&self, costs: Costs) -> Result<Costs, String> {

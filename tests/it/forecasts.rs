@@ -5,6 +5,8 @@
 
 use std::process::Command;
 
+use pasta_fasta::lab::feasible::Limits;
+use pasta_fasta::model::Demand;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -120,8 +122,12 @@ fn proc_number(path: &str) -> u64 {
 async fn the_limit_that_stands_in_the_way_is_named_with_its_size() {
     let house = harness::open();
     let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
-    let nproc =
-        limits.lines().find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().next()?.parse().ok());
+    let of_process = |name: &str| -> Option<u64> {
+        limits.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+    };
+    let (nproc, nofile) = (of_process("Max processes"), of_process("Max open files").unwrap_or(u64::MAX));
+    let none = Demand { threads: 0, children: 0 };
+    let (group_tasks, group_memory) = (Limits::read(none).group_tasks, Limits::read(none).group_memory);
     let (pid_max, threads_max) = (proc_number("/proc/sys/kernel/pid_max"), proc_number("/proc/sys/kernel/threads-max"));
     let memory = proc_number("/proc/meminfo") * 1024;
     // A million processes, and as many as process ids leave room for; a million threads.
@@ -144,7 +150,10 @@ async fn the_limit_that_stands_in_the_way_is_named_with_its_size() {
             n if Some(n) > nproc.or(Some(u64::MAX)) => {
                 format!("threads and processes; RLIMIT_NPROC is {}", nproc.unwrap())
             }
+            n if group_tasks.as_ref().is_some_and(|limit| n > limit.most) => "pids.max of its cgroup is".to_owned(),
+            n if model == "multiprocessing" && 64 + 4 * n > nofile => format!("descriptors; RLIMIT_NOFILE is {nofile}"),
             _ if peak > memory => format!("would need {peak} bytes; the memory of this machine is {memory}"),
+            _ if group_memory.as_ref().is_some_and(|limit| peak > limit.most) => "of its cgroup is".to_owned(),
             _ => "the house's budget is".to_owned(),
         };
         assert!(why.contains(&limit), "{dishes} {option}: {why}, not {limit}");
@@ -202,6 +211,10 @@ async fn a_calibration_is_measured_kept_for_who_starts_later_and_foreseen_with()
     {
         assert!(number(&measured, &format!("/{figure}")) > 0.0, "{figure} of {measured}");
     }
+    // A hand-over of the lock wakes a thread, and so may one of a message; what is copied costs by its size.
+    let us = |figure: &str| number(&measured, &format!("/{figure}_us"));
+    assert!(us("gil_switch") > 0.0 && us("message") > 0.0 && us("pipe_message") > 0.0, "{measured}");
+    assert!(us("pipe_mebibyte") > us("mebibyte") && us("shared_memory_mebibyte") > 0.0, "{measured}");
     let burners = measured["effective_cores"].as_array().unwrap();
     assert!(burners.len() >= 2 && burners.iter().all(|b| number(b, "/cores") <= number(b, "/burners")), "{measured}");
     let kept = house.json("/calibrations").await;
