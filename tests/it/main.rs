@@ -38,6 +38,7 @@ mod cluster_away;
 mod cluster_events;
 #[cfg(feature = "postgres")]
 mod cluster_quiet;
+mod comparison_command;
 mod comparison_ranking;
 mod comparisons_advice;
 mod comparisons_api;
