@@ -136,11 +136,12 @@ pub fn busy(steps: &[Step]) -> f64 {
 }
 
 /// The CPU steps of an order under one lock, after `before` milliseconds of something else, took as long as their sum: no
-/// less than their CPU time, and no more than that with all their waiting for cores, which may have gone on side by side.
+/// less than their CPU time, but for what waiting for the lock takes of a second core (who waits wakes up once in an
+/// interval), and no more than that with all their waiting for cores, which may have gone on side by side.
 pub fn assert_serial(order: &Value, steps: &[Step], before_ms: f64) {
     let cpu: f64 = kind(steps, "cpu").into_iter().filter_map(|step| step.cpu_ms).sum();
     let makespan = makespan(order);
-    assert!(makespan >= cpu, "{makespan} ms for {cpu} ms of CPU under one lock: {order}");
+    assert!(makespan >= 0.99 * cpu, "{makespan} ms for {cpu} ms of CPU under one lock: {order}");
     let most = (before_ms + busy(steps)) * 1.1 + 30.0;
     assert!(makespan <= most, "{makespan} ms, more than {most} ms: {order}");
 }

@@ -124,7 +124,10 @@ async fn one_chef_who_has_to_chop_it_all_is_told_so_and_what_more_chefs_would_br
         number(found.unwrap_or_else(|| panic!("no {term}: {report}")), "/makespan_ms")
     };
     let makespan = number(&report, "/makespan_ms");
-    assert!(without("sharing") < makespan && without("cpu") <= makespan - cpu + 0.01, "{report}");
+    // Clocks that disagree by some microseconds a step are no CPU that could be saved.
+    let unexplained = number(&report, "/books/residual_ms").abs() + 0.01;
+    let seen = [makespan, cpu, without("sharing"), without("cpu"), unexplained];
+    assert!(without("sharing") < makespan && without("cpu") <= makespan - cpu + unexplained, "{seen:?}: {report}");
     assert!(number(&report, "/lag/wait_ms/max") >= 150.0 * 0.99, "the last wait is noticed behind three dishes");
     assert!(number(&report, "/lag/longest_slice_ms") >= 50.0);
     let text = report_text(&house, &order).await;
