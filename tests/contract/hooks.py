@@ -210,7 +210,7 @@ MEANING = [
         "that a condition must be there depends on all fields",
     ),
     (
-        {"placeOrder", "placeOrders"},
+        {"placeOrder", "placeOrders", "retryOrder"},
         r"",
         r"^this Idempotency-Key was used for another request",
         "a key names one request: whether it was used for another one depends on what was sent before",
@@ -237,7 +237,7 @@ MEANING = [
         "holds a float, and the next one may be 11.5. JavaScript writes 11, so no client of a browser is refused by this",
     ),
     (
-        {"listOrders", "listSteps"},
+        {"listOrders", "listSteps", "listComparisons"},
         r"cursor",
         r".",
         "a cursor is opaque: only a page before says which there are",
