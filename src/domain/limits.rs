@@ -74,7 +74,7 @@ pub const RECORDS: u64 = 10_000;
 pub const HOLD_S: u64 = 60;
 /// Processes of an order whose figures are kept one by one, beside the sums over all.
 pub const PROCESS_ROWS: usize = 64;
-/// Event streams open at once: a thousand that nobody reads (93 KB each at first, 60 KB a second later, measured) leave as many for others.
+/// Event streams open at once: a thousand that nobody reads (49 KB each, measured) leave as many for others.
 pub const STREAMS: usize = 2_000;
 /// Orders on one page of a list, and what a page holds when nothing is said.
 pub const PAGE: usize = 200;
