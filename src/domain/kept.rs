@@ -18,6 +18,12 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
+    /// With room for so many: they are not moved while no more are there at once.
+    #[must_use]
+    pub fn with_room(things: usize) -> Self {
+        Self { places: Vec::with_capacity(things), ..Self::default() }
+    }
+
     /// Keeps it; answers its number, which is above all numbers given before.
     pub fn put(&mut self, thing: T) -> u64 {
         let place = self.vacant.pop().unwrap_or(self.places.len() as u32);

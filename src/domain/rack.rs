@@ -1,17 +1,16 @@
-//! Who has which equipment, who waits for it, and who waits in vain. Pure; all executors share it, and so does the simulation
-//! (`src/sim/tools.rs`).
+//! Who has which equipment, who waits for it, and who waits in vain. Pure: executors and simulation share it.
 //!
-//! **Order.** Requests are served in the order in which they were made. A step without `hold_while_waiting` makes one, for
-//! all it needs, and holds nothing until all of it is there; meanwhile, for the first dish that waits with it, one of each
-//! of its pieces is spoken for, so that whoever asks later takes none but what is left over. A step with it makes one
-//! request after another, as nested locks do, and keeps what it has. It is not bound by what is spoken for once it holds something (else both could wait for
-//! ever), and does not begin to take while an earlier step waits for all of several pieces it needs too. So each waits
-//! for those before it and for those who held something when it came: nobody starves.
+//! **Order.** Requests are served in the order in which they were made. A step without `hold_while_waiting` makes one, for all it
+//! needs, and holds nothing until all of it is there; meanwhile, for the first dish that waits with it, one of each of its pieces
+//! is spoken for, so that whoever asks later takes none but what is left over. A step with it makes one request after another, as
+//! nested locks do, and keeps what it has. It is not bound by what is spoken for once it holds something (else both could wait
+//! for ever), and does not begin to take while an earlier step waits for all of several pieces it needs too. So each waits for
+//! those before it and for those who held something when it came: nobody starves.
 //!
-//! **Deadlock.** Looked for when a step that holds something has to wait, for only that can close a circle: in thought,
-//! everybody who could get what he asks for next finishes and gives back; who is left can never go on (Coffman, Elphick,
-//! Shoshani: System deadlocks, 1971; Holt: Some deadlock properties of computer systems, 1972). With capacities above 1 a
-//! circle alone proves nothing, this does. It deliberately frees nobody: what to do about it is the caller's business.
+//! **Deadlock.** Looked for when a step that holds something has to wait, for only that can close a circle: in thought, everybody
+//! who could get what he asks for next finishes and gives back; who is left can never go on (Coffman, Elphick, Shoshani: System
+//! deadlocks, 1971; Holt: Some deadlock properties of computer systems, 1972). With capacities above 1 a circle alone proves
+//! nothing, this does. It deliberately frees nobody: what to do about it is the caller's business.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
@@ -88,6 +87,12 @@ impl Rack {
         }
     }
 
+    /// With room for so many claims at once.
+    #[must_use]
+    pub fn with_room(self, claims: usize) -> Self {
+        Self { claims: Kept::with_room(claims), ..self }
+    }
+
     /// A step asks for what it needs.
     pub fn claim(&mut self, at: StepRef, now: Ns) -> ClaimId {
         let standing = if self.step(at).needs.is_empty() { Standing::Has { held_idle: 0 } } else { Standing::Waits };
@@ -106,9 +111,8 @@ impl Rack {
         if claim.got > 0 {
             self.holding.remove(&id);
             let recipe = self.recipe.clone();
-            recipe.steps[usize::from(claim.at.step)].needs[..claim.got]
-                .iter()
-                .for_each(|n| self.free[usize::from(*n)] += 1);
+            let needs = &recipe.steps[usize::from(claim.at.step)].needs[..claim.got];
+            needs.iter().for_each(|n| self.free[usize::from(*n)] += 1);
             self.serve(now);
         }
     }
@@ -280,8 +284,8 @@ impl Rack {
         let name = |piece: usize| &*self.recipe.equipment[piece].name;
         let has: Vec<_> = self.in_hand(claim).map(name).collect();
         let wants = self.wanted(claim).map_or("nothing", name);
-        let (dish, step) = (claim.at.dish, &self.step(claim.at).name);
-        format!("dish {dish}, {step} holds {} and waits for {wants}", has.join(" and "))
+        let step = &self.step(claim.at).name;
+        format!("dish {}, {step} holds {} and waits for {wants}", claim.at.dish, has.join(" and "))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
@@ -126,6 +126,9 @@ impl hyper::service::Service<Request<Incoming>> for Around {
             if status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id = ?id, method, route, "the service failed");
             }
+            // Where it leads: whoever has the id of a request finds the order it made, and the other way round.
+            let location = response.headers().get(LOCATION);
+            tracing::debug!(request_id = ?id, method, route, status = status.as_u16(), ?location, "answered");
             if status == StatusCode::REQUEST_TIMEOUT {
                 metrics.cut(Cut::Body);
             }

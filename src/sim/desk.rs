@@ -85,11 +85,9 @@ impl Sim<'_> {
     }
 
     fn begin_dish(&mut self, chef: u32, dish: u32, ready: Ns) {
-        let steps = self.works.len() as u32;
-        let spec = self.spec;
+        let first_step = dish * self.works.len() as u32;
         let desk = &mut self.hosts[self.actors[chef as usize].host as usize].desk;
-        let roots = (0..steps).filter(|step| spec.recipe.before(*step as usize, spec.step_order) == 0);
-        desk.local.extend(roots.map(|step| (dish * steps + step, ready)));
+        desk.local.extend(self.roots.iter().map(|step| (first_step + step, ready)));
     }
 
     /// Begins a step, once it has its equipment.

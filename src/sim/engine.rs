@@ -48,6 +48,8 @@ pub(super) struct Sim<'a> {
     pub(super) works: Box<[Option<Work>]>,
     /// Of each step: CPU time after which it lets the loop turn.
     pub(super) chunks: Box<[Ns]>,
+    /// Steps that wait for no other of their dish.
+    pub(super) roots: Box<[u32]>,
     /// Of each dish: the way to where it is.
     pub(super) paths: Vec<Path>,
 }
@@ -71,6 +73,7 @@ impl<'a> Sim<'a> {
             books: Books::new(dishes),
             works: super::works::fixed(spec),
             chunks: super::works::chunks(spec, costs),
+            roots: super::works::roots(spec),
             paths: vec![Path::default(); dishes],
         }
     }

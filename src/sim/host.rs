@@ -25,6 +25,16 @@ pub(super) struct Host {
     pub(super) jobs: VecDeque<(u32, Ns)>,
     pub(super) pool: Pool,
     pub(super) desk: Desk,
+    pub(super) door: Door,
+}
+
+/// Where dishes arrive by the clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Door {
+    /// Since when somebody looks for them.
+    pub(super) open: Ns,
+    /// How late one is noticed that comes later than that.
+    pub(super) late: Ns,
 }
 
 /// A pool of threads.

@@ -39,7 +39,10 @@ impl Tools {
         if recipe.equipment.is_empty() {
             return Self::default();
         }
-        let racks = (0..=kitchens).map(|_| Rack::new(recipe.clone())).collect();
+        // Every dish may stand at the shared one at once. Room that is not used costs nothing; to move them all would.
+        let shared = Rack::new(recipe.clone()).with_room(steps as usize / recipe.steps.len());
+        let own = (0..kitchens).map(|_| Rack::new(recipe.clone()));
+        let racks = std::iter::once(shared).chain(own).collect();
         Self { racks, claims: vec![<_>::default(); steps as usize], stuck: false }
     }
 

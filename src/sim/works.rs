@@ -18,6 +18,12 @@ pub(super) fn fixed(spec: &Spec) -> Box<[Option<Work>]> {
     (0..spec.recipe.steps.len()).map(|step| (!is_drawn(step)).then(|| first(step))).collect()
 }
 
+/// The steps that wait for no other of their dish.
+pub(super) fn roots(spec: &Spec) -> Box<[u32]> {
+    let is_root = |step: &usize| spec.recipe.before(*step, spec.step_order) == 0;
+    (0..spec.recipe.steps.len()).filter(is_root).map(|step| step as u32).collect()
+}
+
 /// Of each step: the CPU time after which it lets the loop turn.
 pub(super) fn chunks(spec: &Spec, costs: &Costs) -> Box<[Ns]> {
     let chunk = |step: &crate::domain::recipe::Step| {

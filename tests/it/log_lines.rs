@@ -42,3 +42,26 @@ async fn an_order_whose_trace_is_recorded_is_found_in_the_log_at_its_usual_level
     assert!(!said().contains(quiet["id"].as_str().unwrap()), "{}", said());
     std::fs::remove_file(&log).unwrap();
 }
+
+#[tokio::test]
+async fn a_request_is_found_in_the_log_by_its_id_and_leads_to_its_order() {
+    let log = std::env::temp_dir().join(format!("pasta-fasta-requests-{}", std::process::id()));
+    let mut command = Command::new(harness::BINARY);
+    command.args(["serve", "--bind", "127.0.0.1:0", "--log", "debug"]);
+    let house = harness::open_by(command.stderr(std::fs::File::create(&log).unwrap()));
+    let request = house.request(Method::POST, "/orders").header("x-request-id", "mine-7");
+    let order: Value =
+        request.json(&json!({"model": "asyncio", "io_ms": 1})).send().await.unwrap().json().await.unwrap();
+    let refused = house.request(Method::GET, "/orders/nonsense").header("x-request-id", "mine-8");
+    refused.send().await.unwrap();
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let lines = [
+        ["request_id=\"mine-7\" method=\"POST\" route=\"/orders\" status=202", order["id"].as_str().unwrap()],
+        ["request_id=\"mine-8\" method=\"GET\" route=\"/orders/{id}\"", "status=404"],
+    ];
+    for line in lines {
+        let is_it = |said: &str| line.iter().all(|part| said.contains(part));
+        eventually(Duration::from_secs(10), line[0], async || said().lines().any(is_it)).await;
+    }
+    std::fs::remove_file(&log).unwrap();
+}
