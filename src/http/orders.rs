@@ -166,7 +166,12 @@ pub fn render(job: &Job, live: Option<Done>, status: StatusCode) -> Response<Bod
 
 /// A JSON answer.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let mut body = Vec::with_capacity(JSON_BYTES);
+    json_of(status, value, 1)
+}
+
+/// A JSON answer that tells of so many orders.
+pub fn json_of(status: StatusCode, value: &impl Serialize, orders: usize) -> Response<Body> {
+    let mut body = Vec::with_capacity(JSON_BYTES * orders);
     match serde_json::to_writer(&mut body, value) {
         Ok(()) => {
             let mut response = Response::new(Body::from(body));

@@ -185,7 +185,9 @@ async fn overload(setting: &Setting, cores: &str, case: &Case) -> Try<Finding> {
     finding.figure(format!("service {busy:.2} cores, its children not counted"));
     liveness(&mut finding, &seen);
     memory(&mut finding, &mut client, rss).await?;
-    normal_again(&mut finding, &service, &plain.ledger, order).await?;
+    // At half of what the house can do, else what asks whether it is normal again would keep it full.
+    let pace = Duration::from_secs_f64(2.0 / capacity).max(Duration::from_millis(5));
+    normal_again(&mut finding, &service, &plain.ledger, (order, pace)).await?;
     checker::check(setting, &service, &plain.ledger, before, &mut finding).await?;
     Ok(finding)
 }
@@ -238,7 +240,12 @@ async fn memory(finding: &mut Finding, client: &mut Client, rss: u64) -> Try<()>
 }
 
 /// Twenty orders in a row are accepted within 20 ms each.
-async fn normal_again(finding: &mut Finding, service: &Service, ledger: &Ledger, order: &Value) -> Try<()> {
+async fn normal_again(
+    finding: &mut Finding,
+    service: &Service,
+    ledger: &Ledger,
+    (order, pace): (&Value, Duration),
+) -> Try<()> {
     let began = Instant::now();
     let mut client = service.client();
     let body = placing(&order.to_string());
@@ -253,7 +260,7 @@ async fn normal_again(finding: &mut Finding, service: &Service, ledger: &Ledger,
             }
             _ => latency = Samples::default(),
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(pace).await;
     }
     let back = began.elapsed();
     until(&mut client, Duration::from_secs(60), "all has ended", |s| count(s, "queued") + count(s, "running") == 0)
