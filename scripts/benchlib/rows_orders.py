@@ -30,6 +30,8 @@ class Completed:
     accepted: int
     refused: int
     tail_ms: float
+    # Of the service's own process, its children not counted: a cook's share of a busy machine changes it less than the rate.
+    cpu_us: float
 
 
 def _measure(
@@ -39,15 +41,16 @@ def _measure(
         client = service.client()
         # The house starts its pools at first use; that is not what is measured here.
         client.cook(order)
-        before = client.settled()
+        before, cpu_before = client.settled(), service.cpu_s()
         answered = load.post(service, path, body, seconds, connections)
         after = client.settled()
-        tail_s = time.monotonic() - answered.ended_at
+        tail_s, cpu_s = time.monotonic() - answered.ended_at, service.cpu_s() - cpu_before
     accepted = after["accepted"] - before["accepted"]
     succeeded = after["succeeded"] - before["succeeded"]
     if succeeded != accepted or accepted == 0:
         raise Refused(f"{accepted} orders accepted, {succeeded} succeeded: {after}")
-    return Completed(succeeded / (answered.duration_s + tail_s), accepted, answered.refused, tail_s * 1_000)
+    per_s = succeeded / (answered.duration_s + tail_s)
+    return Completed(per_s, accepted, answered.refused, tail_s * 1_000, cpu_s / succeeded * 1e6)
 
 
 def _floor(bench, seconds: int) -> float:
@@ -135,10 +138,12 @@ def against(bench) -> Iterator[Row]:
     many = {"orders": [no_wait("asyncio")] * BATCH_ORDERS}
     loads[f"in batches of {BATCH_ORDERS}, asyncio"] = ("/orders/batch", no_wait("asyncio"), many, BATCH_CONNECTIONS)
     for what, (path, order, body, connections) in loads.items():
-        run = lambda start: _measure(bench, path, order, body, seconds, connections, start).per_s  # noqa: B023, E731
+        run = lambda start: _measure(bench, path, order, body, seconds, connections, start)  # noqa: B023, E731
         seen = bench.rounds({"ours": lambda: run(bench.service), "other": lambda: run(bench.other_service)})  # noqa: B023
-        ours, other = median(seen["ours"]), median(seen["other"])
-        pairs = [mine / its for mine, its in zip(seen["ours"], seen["other"], strict=True)]
+        rates = {who: [one.per_s for one in runs] for who, runs in seen.items()}
+        ours, other = median(rates["ours"]), median(rates["other"])
+        pairs = [mine / its for mine, its in zip(rates["ours"], rates["other"], strict=True)]
+        cpu = [mine.cpu_us / its.cpu_us for mine, its in zip(seen["ours"], seen["other"], strict=True)]
         yield Row(
             what,
             f"{ours:,.0f}/s",
@@ -147,5 +152,7 @@ def against(bench) -> Iterator[Row]:
             f">= {AGAINST_TARGET}",
             verdict(ours >= AGAINST_TARGET * other),
             f"The ratio is of the medians of {len(pairs)} pairs; the median of the pairs' ratios is {median(pairs):.3f}. "
-            f"Runs {spread(seen['ours'])}/s, the other's {spread(seen['other'])}/s.",
+            f"Runs {spread(rates['ours'])}/s, the other's {spread(rates['other'])}/s. CPU of an order in the service's process, "
+            f"median of the pairs' ratios {median(cpu):.3f}: {median([one.cpu_us for one in seen['ours']]):.1f} us, the "
+            f"other's {median([one.cpu_us for one in seen['other']]):.1f} us.",
         )
