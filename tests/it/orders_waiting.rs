@@ -162,11 +162,13 @@ async fn an_order_that_is_canceled_the_moment_it_is_taken_up_ends_all_the_same()
         let (house, next, cancels) = (house.clone(), next.clone(), cancels.clone());
         tokio::spawn(async move {
             while let Some(cancel) = cancels.get(next.fetch_add(1, Ordering::Relaxed)) {
-                house.post(cancel, &json!(null)).await;
+                house.request(reqwest::Method::POST, cancel).send().await.expect("an answer");
             }
         })
     });
-    futures_util::future::join_all(askers).await;
+    for asked in futures_util::future::join_all(askers).await {
+        asked.expect("it canceled its part");
+    }
     let all_ended = async || house.json("/stats").await["canceled"] == json!(1_000);
     harness::eventually(Duration::from_secs(10), "all have ended", all_ended).await;
 }
