@@ -21,17 +21,13 @@ class Server:
         self.command = [str(word) for word in command]
         self.port = free_port()
         self.log = tempfile.TemporaryFile()
-        # The settings of whoever runs the benchmark must not change what is measured.
-        clean = {
-            key: value for key, value in os.environ.items() if not key.startswith("PASTA_FASTA_") and key != "RUST_LOG"
-        }
         began = time.monotonic()
         self.process = subprocess.Popen(
             [*self.command, "--bind", f"127.0.0.1:{self.port}"],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
-            env=clean,
+            env=clean_environment(),
         )
         self.pid = self.process.pid
         try:
@@ -93,8 +89,8 @@ class Server:
 
     def cpu_s(self) -> float:
         """Processor time of all its threads, the ended ones too; to 10 ms."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        own, _, _ = process_ticks(self.pid)
+        return own / TICKS_PER_S
 
 
 class Service(Server):
@@ -109,6 +105,18 @@ class Floor(Server):
 
     def __init__(self, binary: Path):
         super().__init__(binary)
+
+
+def process_ticks(pid: int) -> tuple[int, int, int]:
+    """Processor time of a process and of its children that were waited for, in ticks, and its parent: proc(5), `stat`."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    parent, (user, system, below_user, below_system) = int(fields[1]), map(int, fields[11:15])
+    return user + system, below_user + below_system, parent
+
+
+def clean_environment() -> dict[str, str]:
+    """Without the settings of whoever runs this: they must not change what is measured or tested."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PASTA_FASTA_") and key != "RUST_LOG"}
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchlib import load
-from benchlib.server import TICKS_PER_S
+from benchlib.server import TICKS_PER_S, process_ticks
 from benchlib.table import median
 from benchlib.wire import no_wait
 from clusterlib.house import House
@@ -40,8 +40,8 @@ def _tree_s(root: int) -> float:
     for entry in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
             pid = int(entry)
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            parents[pid], times[pid] = int(fields[1]), sum(int(ticks) for ticks in fields[11:15])
+            own, ended, parents[pid] = process_ticks(pid)
+            times[pid] = own + ended
     below = lambda pid: times.get(pid, 0) + sum(below(child) for child in parents if parents[child] == pid)  # noqa: E731
     return below(root) / TICKS_PER_S
 

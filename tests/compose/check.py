@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchlib.server import free_port  # noqa: E402
+from benchlib.server import clean_environment, free_port  # noqa: E402
 from benchlib.wire import Client, no_wait  # noqa: E402
 from clusterlib.house import House  # noqa: E402
 
@@ -52,8 +52,7 @@ class Node:
             # A test lets nobody else in.
             "PASTA_FASTA_BIND": f"127.0.0.1:{self.port}",
         }
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("PASTA_FASTA_")}
-        self.environment = clean | told | here
+        self.environment = clean_environment() | told | here
         assert told["PASTA_FASTA_NODE"] == name, f"{name} is called {told['PASTA_FASTA_NODE']}"
         command = ["setpriv", "--pdeathsig", "TERM", "--", BINARY, *COMMAND]
         self.process = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL)
